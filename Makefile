@@ -61,10 +61,11 @@ conformance: $(DEV)
 bench: $(DEV)
 	@$(PY) -m pytest -q tests/benchmarks --benchmark-only $(ARGS)
 
-# One environment for each version, so that a second run is quick.
+# One environment for each version, so that a second run is quick. pyenv's shims want to be told which version is meant.
 test-all-pythons:
 	@for v in $(PYTHONS); do \
-	  command -v python$$v >/dev/null && python$$v -c '' 2>/dev/null || { echo "python$$v: not here"; continue; }; \
+	  export PYENV_VERSION=$$(pyenv latest $$v 2>/dev/null); \
+	  python$$v -c '' 2>/dev/null || { echo "python$$v: not here"; continue; }; \
 	  echo "python$$v:"; \
 	  $(MAKE) --no-print-directory test PYTHON=python$$v VENV=.venv-$$v || exit 1; \
 	done
