@@ -1,0 +1,1 @@
+"""An AMQP 0-10 message broker with a hot-standby cluster."""

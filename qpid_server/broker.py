@@ -1,0 +1,355 @@
+"""The broker without I/O: queues, exchanges, bindings and session records, and the rules between them.
+
+Connections drive it: each read is turned into commands, commands into entries of the journal, and :meth:`Broker.settle`
+then hands out everything that became available, once a read and not once a message. Clock and time-outs are the
+caller's (:mod:`qpid_server.timers`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
+
+from .dispatch import dispatch
+from .effects import (
+    Dequeue,
+    Enqueue,
+    ExchangeDeclared,
+    ExchangeDeleted,
+    QueueDeclared,
+    QueueDeleted,
+    SessionEnded,
+)
+from .errors import NotFound
+from .exchange import DirectExchange, Exchange, FanoutExchange, HeadersExchange, TopicExchange, exchange_class
+from .journal import Effect, Entry, Journal
+from .observer import Observer
+from .options import Options
+from .queue import Queue, QueueEntry
+from .queue_arguments import auto_delete_timeout
+from .session_records import SessionRecords
+from .timers import Timer, Timers
+
+if TYPE_CHECKING:
+    from .connection import ConnectionHandler
+    from .message import Message
+    from .session import SessionHandler
+
+__all__ = ["Broker", "InternalService"]
+
+
+class InternalService(Protocol):
+    """Something in the broker that takes transfers and subscriptions of its own name, such as the replicated log."""
+
+    def transfer(self, session: SessionHandler, command_id: int, header: bytes | None, body: bytes | None) -> None:
+        """A message.transfer to the service's name; the service completes the command."""
+
+    def subscribe(self, session: SessionHandler, command_id: int, command: Any) -> None:
+        """A message.subscribe to the service's name; the service completes the command."""
+
+    def flow(self, session: SessionHandler, destination: str, unit: int, value: int) -> None:
+        """A message.flow for one of its subscriptions."""
+
+    def cancel(self, session: SessionHandler, destination: str) -> None:
+        """One of its subscriptions ends."""
+
+    def detached(self, session: SessionHandler) -> None:
+        """A session that used it is gone."""
+
+
+class Broker:
+    """What a broker holds and does.
+
+    Args:
+        options: how it is configured; the defaults where not given.
+        clock: monotonic seconds.
+
+    Attributes:
+        journal: where entries are committed; a cluster puts its own here.
+        role: "stand-alone", or the state of a cluster's member.
+        admission: asked when a connection is opened; returns None, or a close-code and text to turn it away.
+        internal: services that take transfers and subscriptions instead of an exchange or queue, by name.
+        observers: told of what happens to queues, exchanges, bindings, subscriptions, sessions and connections.
+        dirty: queues that may have something to hand out.
+        pending: connections with output to be written.
+    """
+
+    def __init__(self, options: Options | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.options = options if options is not None else Options()
+        self.clock = clock
+        self.started = clock()
+        self.federation_tag = str(uuid4())
+        self.role = "stand-alone"
+        self.journal: Journal = Journal(self)
+        self.timers = Timers()
+        self.session_records = SessionRecords()
+        self.record_timers: dict[tuple[str, bytes], Timer] = {}
+        self.sessions: dict[tuple[str, bytes], SessionHandler] = {}
+        """The attached sessions, by user and name."""
+        self.connections: dict[ConnectionHandler, None] = {}
+        self.internal: dict[str, InternalService] = {}
+        self.admission: Callable[[ConnectionHandler], tuple[int, str] | None] = lambda connection: None
+        self.known_hosts: Callable[[], list[str]] = list
+        """What connection.open-ok tells clients of other brokers to turn to."""
+        self.observers: list[Observer] = []
+        self.dirty: dict[Queue, None] = {}
+        self.pending: dict[ConnectionHandler, None] = {}
+        self.queues: dict[str, Queue] = {}
+        self.default_exchange = DirectExchange("")
+        self.exchanges: dict[str, Exchange] = {"": self.default_exchange}
+        for name, kind in (
+            ("amq.direct", DirectExchange),
+            ("amq.topic", TopicExchange),
+            ("amq.fanout", FanoutExchange),
+            ("amq.match", HeadersExchange),
+        ):
+            self.exchanges[name] = kind(name, durable=True)
+
+    # -- look-up
+
+    def queue(self, name: str) -> Queue:
+        """The queue of that name.
+
+        Raises:
+            NotFound: there is none.
+        """
+        queue = self.queues.get(name)
+        if queue is None:
+            raise NotFound(f"Queue not found: {name}")
+        return queue
+
+    def exchange(self, name: str) -> Exchange:
+        """The exchange of that name.
+
+        Raises:
+            NotFound: there is none.
+        """
+        exchange = self.exchanges.get(name)
+        if exchange is None:
+            raise NotFound(f"Exchange not found: {name}")
+        return exchange
+
+    # -- entries
+
+    def commit(self, entry: Entry, on_confirmed: Callable[[Entry], None] | None = None) -> None:
+        """Apply an entry and give it to the journal.
+
+        Args:
+            entry: the effects of one command.
+            on_confirmed: called with the entry once it is safe.
+        """
+        entry.apply(self)
+        self.journal.commit(entry, on_confirmed)
+
+    def do(self, *effects: Effect) -> None:
+        """Commit effects that no command waits for."""
+        if effects:
+            self.commit(Entry(effects))
+
+    def dispatch(self, queue: Queue) -> None:
+        """Hand out what one queue holds, now."""
+        dispatch(self, queue)
+
+    def settle(self) -> None:
+        """Hand out what became available, and let connections with output write. After every read, timer or confirmation."""
+        dirty = self.dirty
+        while dirty:
+            queue, _ = dirty.popitem()
+            dispatch(self, queue)
+        pending = self.pending
+        if pending:
+            self.pending = {}
+            for connection in pending:
+                connection.notify()
+
+    # -- what commands come to
+
+    def route(self, message: Message, exchange: Exchange, publisher: ConnectionHandler | None = None) -> list[Effect]:
+        """What sending a message to an exchange does; internal receivers get it at once.
+
+        Where nothing matches, the alternate exchange is asked (once: its own alternate is not).
+        """
+        route = exchange.route(message)
+        route.messages += 1
+        route.bytes += message.size
+        if not route.bindings:
+            alternate = exchange.alternate_exchange
+            if alternate is None:
+                return []
+            route = alternate.route(message)
+            route.messages += 1
+            route.bytes += message.size
+        if route.receivers:
+            for receiver in route.receivers:
+                receiver.deliver(message, publisher)
+        return [Enqueue(queue, message) for queue in route.queues]
+
+    def reroute(self, message: Message, alternate: Exchange | None) -> list[Effect]:
+        """What becomes of a message that its queue does not keep: it goes to the alternate exchange, if there is one."""
+        return [] if alternate is None else self.route(message, alternate)
+
+    def reject_effects(self, queue: Queue, entries: list[QueueEntry]) -> list[Effect]:
+        """Messages leave a queue for its alternate exchange, or for good."""
+        effects: list[Effect] = []
+        for entry in entries:
+            effects += self.reroute(entry.message, queue.alternate_exchange)
+        effects.append(Dequeue(queue, entries))
+        return effects
+
+    def delete_queue_effects(self, queue: Queue) -> list[Effect]:
+        """What deleting a queue does: its messages go to the alternate exchange, its bindings go with it."""
+        effects: list[Effect] = []
+        if queue.alternate_exchange is not None:
+            for entry in queue.available():
+                effects += self.reroute(entry.message, queue.alternate_exchange)
+            effects = [effect for effect in effects if not (isinstance(effect, Enqueue) and effect.queue is queue)]
+        effects.append(QueueDeleted(queue))
+        exchanges = dict.fromkeys(binding.exchange for binding in queue.bindings)
+        for exchange in exchanges:
+            if all(binding in queue.bindings for binding in exchange.bindings.values()):
+                effects += self.exchange_unused_effects(exchange)
+        return effects
+
+    def exchange_unused_effects(self, exchange: Exchange) -> list[Effect]:
+        """What follows when an exchange loses its last binding."""
+        if exchange.auto_delete and not exchange.alternate_users and not exchange.deleted:
+            return [ExchangeDeleted(exchange)]
+        return []
+
+    def queue_unused(self, queue: Queue) -> None:
+        """A subscription or owner is gone: an auto-delete queue goes too, at once or after its time-out."""
+        if not queue.auto_delete or not queue.unused or queue.deleted:
+            return
+        if queue.auto_delete_timeout > 0:
+            self.timers.at(self.clock() + queue.auto_delete_timeout, lambda: self._delete_if_unused(queue))
+        else:
+            self.commit(Entry(self.delete_queue_effects(queue)))
+
+    def _delete_if_unused(self, queue: Queue) -> None:
+        if queue.unused and not queue.deleted:
+            self.commit(Entry(self.delete_queue_effects(queue)))
+            self.settle()
+
+    # -- records of sessions that outlive their connections
+
+    def keep_record(self, user: str, name: bytes, timeout: float) -> None:
+        """A session is detached: its record lives for so many seconds more."""
+        self.session_attached(user, name)
+        key = (user, name)
+        self.record_timers[key] = self.timers.at(self.clock() + timeout, lambda: self._expire_record(key))
+
+    def session_attached(self, user: str, name: bytes) -> None:
+        """Its record does not expire while it is attached."""
+        timer = self.record_timers.pop((user, name), None)
+        if timer is not None:
+            timer.cancel()
+
+    def end_record(self, user: str, name: bytes) -> None:
+        """The session is over: drop its record everywhere."""
+        self.session_attached(user, name)
+        if self.session_records.last(user, name) is not None:
+            self.do(SessionEnded(user, name))
+
+    def _expire_record(self, key: tuple[str, bytes]) -> None:
+        self.record_timers.pop(key, None)
+        if key not in self.sessions:
+            self.end_record(*key)
+            self.settle()
+
+    # -- application of effects: nothing else changes queues, exchanges and bindings
+
+    def create_queue(self, declared: QueueDeclared) -> Queue:
+        """Make the queue that an effect declares."""
+        alternate = self._alternate(declared.alternate_exchange)
+        queue = Queue(
+            declared.name,
+            durable=declared.durable,
+            exclusive=declared.exclusive,
+            auto_delete=declared.auto_delete,
+            alternate_exchange=alternate,
+            arguments=declared.arguments,
+            replicate=declared.replicate,
+            auto_delete_timeout=auto_delete_timeout(declared.arguments),
+        )
+        if alternate is not None:
+            alternate.alternate_users += 1
+        self.queues[queue.name] = queue
+        self.default_exchange.bind(queue, queue.name)
+        for observer in self.observers:
+            observer.queue_created(queue)
+        return queue
+
+    def destroy_queue(self, queue: Queue) -> None:
+        """Forget a queue, its messages and its bindings."""
+        if queue.deleted:
+            return
+        queue.deleted = True
+        for binding in list(queue.bindings):
+            binding.exchange.remove(binding)
+            if binding.exchange is not self.default_exchange:
+                for observer in self.observers:
+                    observer.unbound(binding)
+        queue.clear()
+        if queue.alternate_exchange is not None:
+            queue.alternate_exchange.alternate_users -= 1
+        if self.queues.get(queue.name) is queue:
+            del self.queues[queue.name]
+        self.dirty.pop(queue, None)
+        for subscription in list(queue.subscriptions):
+            subscription.queue_deleted()
+        for observer in self.observers:
+            observer.queue_deleted(queue)
+
+    def create_exchange(self, declared: ExchangeDeclared) -> Exchange:
+        """Make the exchange that an effect declares."""
+        alternate = self._alternate(declared.alternate_exchange)
+        exchange = exchange_class(declared.type)(
+            declared.name,
+            durable=declared.durable,
+            auto_delete=declared.auto_delete,
+            alternate_exchange=alternate,
+            arguments=declared.arguments,
+            replicate=declared.replicate,
+        )
+        if alternate is not None:
+            alternate.alternate_users += 1
+        self.exchanges[exchange.name] = exchange
+        for observer in self.observers:
+            observer.exchange_created(exchange)
+        return exchange
+
+    def destroy_exchange(self, exchange: Exchange) -> None:
+        """Forget an exchange and its bindings."""
+        if exchange.deleted:
+            return
+        exchange.deleted = True
+        for binding in list(exchange.bindings.values()):
+            exchange.remove(binding)
+            for observer in self.observers:
+                observer.unbound(binding)
+        if exchange.alternate_exchange is not None:
+            exchange.alternate_exchange.alternate_users -= 1
+        self.exchanges.pop(exchange.name, None)
+        for observer in self.observers:
+            observer.exchange_deleted(exchange)
+
+    def bind(self, queue: Queue, exchange: Exchange, key: str, arguments: Mapping[str, Any]) -> None:
+        """Bind a queue to an exchange."""
+        binding = exchange.bind(queue, key, arguments)
+        if binding is not None:
+            for observer in self.observers:
+                observer.bound(binding)
+
+    def unbind(self, queue: Queue, exchange: Exchange, key: str) -> None:
+        """Take the bindings of that key away."""
+        for binding in exchange.find(queue, key):
+            exchange.remove(binding)
+            for observer in self.observers:
+                observer.unbound(binding)
+
+    def _alternate(self, name: str | None) -> Exchange | None:
+        return self.exchange(name) if name else None
+
+

@@ -1,0 +1,271 @@
+"""The effects that commands have on queues, exchanges, bindings and session records.
+
+The primary makes them, a backup applies the same ones through the same functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .journal import Effect
+from .queue import Queue, QueueEntry, Replicate
+
+if TYPE_CHECKING:
+    from .broker import Broker
+    from .exchange import Exchange
+    from .message import Message
+
+__all__ = [
+    "Bound",
+    "Dequeue",
+    "Effect",
+    "Enqueue",
+    "ExchangeDeclared",
+    "ExchangeDeleted",
+    "QueueDeclared",
+    "QueueDeleted",
+    "SessionEnded",
+    "Unbound",
+]
+
+
+class Enqueue(Effect):
+    """A message is put at the end of a queue. ``entry`` is its place there, once applied."""
+
+    __slots__ = ("entry", "message", "queue")
+    entry: QueueEntry
+
+    def __init__(self, queue: Queue, message: Message) -> None:
+        self.queue = queue
+        self.message = message
+
+    def apply(self, broker: Broker) -> None:
+        """Take a position on the queue; nobody is offered the message yet."""
+        self.entry = self.queue.enqueue(self.message)
+
+    def confirmed(self, broker: Broker) -> None:
+        """Offer the message."""
+        queue = self.queue
+        queue.offer(self.entry)
+        if queue.subscriptions:
+            broker.dirty[queue] = None
+
+    @property
+    def replicated(self) -> bool:
+        """With the queue's messages."""
+        return self.queue.replicate is Replicate.ALL
+
+    def __repr__(self) -> str:
+        return f"Enqueue({self.queue.name!r}, {self.message!r})"
+
+
+class Dequeue(Effect):
+    """Messages leave a queue: accepted, expired, purged, replaced or moved."""
+
+    __slots__ = ("entries", "queue")
+
+    def __init__(self, queue: Queue, entries: Sequence[QueueEntry]) -> None:
+        self.queue = queue
+        self.entries = entries
+
+    def apply(self, broker: Broker) -> None:
+        """Remove them."""
+        remove = self.queue.remove
+        for entry in self.entries:
+            remove(entry)
+
+    @property
+    def replicated(self) -> bool:
+        """With the queue's messages."""
+        return self.queue.replicate is Replicate.ALL
+
+    def __repr__(self) -> str:
+        return f"Dequeue({self.queue.name!r}, {[entry.position for entry in self.entries]})"
+
+
+class QueueDeclared(Effect):
+    """A queue comes into being."""
+
+    __slots__ = ("alternate_exchange", "arguments", "auto_delete", "durable", "exclusive", "name", "queue", "replicate")
+    queue: Queue
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        durable: bool = False,
+        exclusive: bool = False,
+        auto_delete: bool = False,
+        alternate_exchange: str | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        replicate: Replicate = Replicate.NONE,
+    ) -> None:
+        self.name = name
+        self.durable = durable
+        self.exclusive = exclusive
+        self.auto_delete = auto_delete
+        self.alternate_exchange = alternate_exchange
+        self.arguments = dict(arguments or {})
+        self.replicate = replicate
+
+    def apply(self, broker: Broker) -> None:
+        """Create it and bind it to the default exchange."""
+        self.queue = broker.create_queue(self)
+
+    @property
+    def replicated(self) -> bool:
+        """With the queue's configuration."""
+        return self.replicate is not Replicate.NONE
+
+    def __repr__(self) -> str:
+        return f"QueueDeclared({self.name!r})"
+
+
+class QueueDeleted(Effect):
+    """A queue, its bindings and the messages still on it are gone."""
+
+    __slots__ = ("queue",)
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+
+    def apply(self, broker: Broker) -> None:
+        """Unbind it everywhere and forget it."""
+        broker.destroy_queue(self.queue)
+
+    @property
+    def replicated(self) -> bool:
+        """With the queue's configuration."""
+        return self.queue.replicate is not Replicate.NONE
+
+    def __repr__(self) -> str:
+        return f"QueueDeleted({self.queue.name!r})"
+
+
+class ExchangeDeclared(Effect):
+    """An exchange comes into being."""
+
+    __slots__ = ("alternate_exchange", "arguments", "auto_delete", "durable", "exchange", "name", "replicate", "type")
+    exchange: Exchange
+
+    def __init__(
+        self,
+        name: str,
+        type: str,
+        *,
+        durable: bool = False,
+        auto_delete: bool = False,
+        alternate_exchange: str | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        replicate: Replicate = Replicate.NONE,
+    ) -> None:
+        self.name = name
+        self.type = type
+        self.durable = durable
+        self.auto_delete = auto_delete
+        self.alternate_exchange = alternate_exchange
+        self.arguments = dict(arguments or {})
+        self.replicate = replicate
+
+    def apply(self, broker: Broker) -> None:
+        """Create it."""
+        self.exchange = broker.create_exchange(self)
+
+    @property
+    def replicated(self) -> bool:
+        """With the exchange's configuration."""
+        return self.replicate is not Replicate.NONE
+
+    def __repr__(self) -> str:
+        return f"ExchangeDeclared({self.name!r}, {self.type!r})"
+
+
+class ExchangeDeleted(Effect):
+    """An exchange and its bindings are gone."""
+
+    __slots__ = ("exchange",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+
+    def apply(self, broker: Broker) -> None:
+        """Unbind all its queues and forget it."""
+        broker.destroy_exchange(self.exchange)
+
+    @property
+    def replicated(self) -> bool:
+        """With the exchange's configuration."""
+        return self.exchange.replicate is not Replicate.NONE
+
+    def __repr__(self) -> str:
+        return f"ExchangeDeleted({self.exchange.name!r})"
+
+
+class Bound(Effect):
+    """A queue is bound to an exchange."""
+
+    __slots__ = ("arguments", "exchange", "key", "queue")
+
+    def __init__(self, queue: Queue, exchange: Exchange, key: str, arguments: Mapping[str, Any] | None = None) -> None:
+        self.queue = queue
+        self.exchange = exchange
+        self.key = key
+        self.arguments = dict(arguments or {})
+
+    def apply(self, broker: Broker) -> None:
+        """Add the binding, or give it new arguments."""
+        broker.bind(self.queue, self.exchange, self.key, self.arguments)
+
+    @property
+    def replicated(self) -> bool:
+        """When both ends are."""
+        return self.queue.replicate is not Replicate.NONE and self.exchange.replicate is not Replicate.NONE
+
+    def __repr__(self) -> str:
+        return f"Bound({self.queue.name!r}, {self.exchange.name!r}, {self.key!r})"
+
+
+class Unbound(Effect):
+    """A binding is taken away."""
+
+    __slots__ = ("exchange", "key", "queue")
+
+    def __init__(self, queue: Queue, exchange: Exchange, key: str) -> None:
+        self.queue = queue
+        self.exchange = exchange
+        self.key = key
+
+    def apply(self, broker: Broker) -> None:
+        """Remove the binding."""
+        broker.unbind(self.queue, self.exchange, self.key)
+
+    @property
+    def replicated(self) -> bool:
+        """When both ends are."""
+        return self.queue.replicate is not Replicate.NONE and self.exchange.replicate is not Replicate.NONE
+
+    def __repr__(self) -> str:
+        return f"Unbound({self.queue.name!r}, {self.exchange.name!r}, {self.key!r})"
+
+
+class SessionEnded(Effect):
+    """The record of a session that survives connections is dropped: detached by its client, or expired."""
+
+    __slots__ = ("name", "user")
+
+    def __init__(self, user: str, name: bytes) -> None:
+        self.user = user
+        self.name = name
+
+    def apply(self, broker: Broker) -> None:
+        """Forget the record."""
+        broker.session_records.forget(self.user, self.name)
+
+    @property
+    def replicated(self) -> bool:
+        """Always: every member holds the records."""
+        return True
+
+    def __repr__(self) -> str:
+        return f"SessionEnded({self.user!r}, {self.name!r})"

@@ -1,0 +1,106 @@
+"""Epochs and positions: how members of a cluster tell which history is newer.
+
+An epoch is the reign of one primary: a counter and the id of the broker that was promoted. It is totally ordered, and no
+two brokers ever have the same one. A position is the last entry of a log, as (epoch of that entry, index): the log with
+the greater position is the newer one, and two logs that agree on a position agree on all that came before it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Epoch(NamedTuple):
+    """A reign: `counter` grows with each promotion, `broker` breaks the tie."""
+
+    counter: int
+    broker: str
+
+    def __str__(self) -> str:
+        return f"{self.counter}:{self.broker[:8]}" if self.broker else str(self.counter)
+
+
+class Position(NamedTuple):
+    """The last entry of a log."""
+
+    epoch: Epoch
+    index: int
+
+    def __str__(self) -> str:
+        return f"({self.epoch}, {self.index})"
+
+
+NO_EPOCH = Epoch(0, "")
+START = Position(NO_EPOCH, 0)
+"""The position of an empty log."""
+
+
+class Promises:
+    """What a member must not forget: who it is, and the highest epoch that it promised.
+
+    A member that promised an epoch confirms nothing of an older one ever again, so the promise is on disk before the
+    answer leaves.
+
+    Args:
+        folder: where to keep the file; None keeps it in memory, for tests and brokers without a data directory.
+        broker_id: the id to take where no file is there yet.
+
+    Attributes:
+        broker_id: this broker's id, for as long as its file lives.
+        promised: the highest epoch promised.
+        had_state: this broker was in a cluster before it started, and no longer holds what it held then.
+
+    Raises:
+        ValueError: the file is there and cannot be understood.
+    """
+
+    def __init__(self, folder: Path | None, broker_id: str) -> None:
+        self._path = None if folder is None else folder / "ha.json"
+        self.broker_id = broker_id
+        self.promised = NO_EPOCH
+        self.had_state = False
+        if self._path is not None and self._path.exists():
+            self._load(self._path)
+        else:
+            self._save()
+
+    def promise(self, epoch: Epoch) -> bool:
+        """Promise the epoch where it is above all promised before. Returns whether it is promised now."""
+        if epoch < self.promised:
+            return False
+        if epoch > self.promised:
+            self.promised = epoch
+            self._save()
+        return True
+
+    def _load(self, path: Path) -> None:
+        try:
+            saved: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            self.broker_id = str(saved["broker_id"])
+            counter, broker = saved["promised"]
+            self.promised = Epoch(int(counter), str(broker))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: not a record of this broker's promises ({error})") from error
+        self.had_state = self.promised > NO_EPOCH
+
+    def _save(self) -> None:
+        if self._path is None:
+            return
+        text = json.dumps({"broker_id": self.broker_id, "promised": list(self.promised)})
+        folder = self._path.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".ha-")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, self._path)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,416 @@
+"""The replicated log: every change of replicated state, in one order, and how far it is safe.
+
+One class serves both roles, since a backup becomes a primary with the very same state. On a primary, `commit` turns an
+entry into a record, gives it to the followers, and confirms it when every backup of the in-sync set has it. On a backup,
+`follow` applies the primary's entries, and `confirm` says which of them may be offered once this broker is promoted.
+
+Invariants (each was written against a way to lose or double a message):
+
+- An entry is confirmed only when every in-sync backup has confirmed it, at least `min_replicas` of them, and nothing
+  holds completions up. Until then nobody is offered its messages and its command does not complete.
+- A backup that has not confirmed all that is confirmed is never put into the in-sync set.
+- Entries have consecutive indexes through all epochs; a backup takes only the next one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from ..effects import Enqueue
+from ..journal import Effect, Entry, Journal
+from ..queue import QueueEntry
+from .epoch import START, Epoch, Position
+from .records import (
+    MarkEffect,
+    Record,
+    ReplicationError,
+    Wall,
+    decode_entry,
+    encode_entry,
+    pack_index,
+    pack_map,
+    pack_record,
+)
+
+if TYPE_CHECKING:
+    from ..broker import Broker
+
+_INDEX_SIZE = 8
+RETAINED_BYTES = 32 << 20
+"""Encoded entries that are kept for members that were away for a moment."""
+
+CHUNK = 1 << 18
+"""Bytes of a difference that are sent at a time: other work of the broker comes between."""
+
+
+class Follower:
+    """A backup as its primary sees it.
+
+    Args:
+        broker_id: who it is.
+        address: where it listens, host:port.
+        send: takes a batch of records to be sent to it.
+        asynchronous: it follows without ever being waited for (a disaster-recovery site).
+
+    Attributes:
+        confirmed: index up to which it has confirmed; -1 while the difference is on its way.
+        in_sync: completions wait for it.
+    """
+
+    def __init__(
+        self, broker_id: str, address: str, send: Callable[[bytes], None], *, asynchronous: bool = False
+    ) -> None:
+        self.broker_id = broker_id
+        self.address = address
+        self.asynchronous = asynchronous
+        self.confirmed = -1
+        self.in_sync = False
+        self._send = send
+        self._backlog: Iterator[bytes] | None = None
+        self._batch: list[bytes] = []
+        self._epoch: Epoch | None = None
+
+    def catch_up(self, difference: Iterator[bytes]) -> None:
+        """Send these records, bit by bit, before everything that `push` takes from now on."""
+        self._backlog = difference
+
+    def push(self, *records: bytes) -> None:
+        """Append records to the batch that `flush` sends."""
+        self._batch.extend(records)
+
+    def push_entry(self, index: int, epoch: Epoch, data: bytes) -> None:
+        """Append a log entry, preceded by its epoch where that is another than the last entry's."""
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._batch.append(pack_map(Record.EPOCH, {"counter": epoch.counter, "broker": epoch.broker}))
+        self._batch.append(pack_record(Record.ENTRY, index.to_bytes(_INDEX_SIZE, "big") + data))
+
+    @property
+    def behind(self) -> bool:
+        """There is more to send than one `flush` did."""
+        return self._backlog is not None
+
+    def flush(self) -> None:
+        """Send the batch; of a backlog, no more than `CHUNK` bytes at a time."""
+        if self._backlog is not None:
+            chunk: list[bytes] = []
+            size = 0
+            for record in self._backlog:
+                chunk.append(record)
+                size += len(record)
+                if size >= CHUNK:
+                    break
+            else:
+                self._backlog = None
+            self._send(b"".join(chunk))
+        if self._backlog is None and self._batch:
+            batch, self._batch = self._batch, []
+            self._send(b"".join(batch))
+
+
+class _Waiting:
+    """An entry that is not confirmed yet."""
+
+    __slots__ = ("callback", "effects", "index")
+
+    def __init__(self, index: int, effects: list[Effect], callback: Callable[[], None] | None) -> None:
+        self.index = index
+        self.effects = effects
+        self.callback = callback
+
+
+class Log(Journal):
+    """The log of one member.
+
+    Args:
+        broker: whose state it changes.
+        min_replicas: backups that must have an entry before it is confirmed.
+        wall: for times of expiry.
+
+    Attributes:
+        primary: this broker may append.
+        epoch: the reign that it appends under, as a primary.
+        last: position of the last entry that this broker holds.
+        confirmed: index of the last entry that is known to be safe.
+        followers: backups that are linked to this primary, by broker id.
+        on_change: called when the in-sync set changed.
+    """
+
+    def __init__(self, broker: Broker, *, min_replicas: int = 0, wall: Wall) -> None:
+        super().__init__(broker)
+        self.min_replicas = min_replicas
+        self.wall = wall
+        self.primary = False
+        self.epoch = START.epoch
+        self.last = START
+        self.confirmed = 0
+        self.followers: dict[str, Follower] = {}
+        self.on_change: Callable[[], None] = lambda: None
+        self._holds: dict[str, bool] = {}
+        self._waiting: deque[_Waiting] = deque()
+        self._configuration: deque[_Waiting] = deque()
+        self._retained: deque[tuple[int, Epoch, bytes]] = deque()
+        self._retained_bytes = 0
+        self._number = 0
+        self._advancing = False
+        self._told_confirmed = 0
+
+    # -- as a primary ------------------------------------------------------------------------------------------
+
+    def commit(self, entry: Entry, on_confirmed: Callable[[Entry], None] | None = None) -> None:
+        """Take an entry that was just applied; see `Journal.commit`.
+
+        What backups do not hold is confirmed at once; the rest once it is safe.
+
+        Raises:
+            ReplicationError: this broker is not the primary, so nothing that is replicated may change here.
+        """
+        effects = [effect for effect in entry.effects if effect.replicated]
+        if not effects:
+            super().commit(entry, on_confirmed)
+            return
+        if not self.primary:
+            raise ReplicationError("replicated state changes on the primary only")
+        configuration = True
+        for effect in effects:
+            if type(effect) is Enqueue:
+                configuration = False
+                self._identify(effect)
+        timeout = 0
+        if entry.mark is not None:
+            configuration = False
+            timeout = self.broker.session_records.timeouts.get(entry.mark[:2], 0)
+        data = encode_entry(effects, entry.mark, timeout, self.wall)
+        callback = None if on_confirmed is None else (lambda: on_confirmed(entry))
+        self._append(data, list(entry.effects), callback, configuration)
+        self._advance()
+
+    def _identify(self, effect: Enqueue) -> None:
+        message = effect.message
+        if message.replication_id is None:
+            self._number += 1
+            message.replication_id = (self.epoch, self._number)
+        effect.queue.by_id[message.replication_id] = effect.entry
+
+    def _append(
+        self, data: bytes, effects: list[Effect], callback: Callable[[], None] | None, configuration: bool
+    ) -> None:
+        index = self.last.index + 1
+        self.last = Position(self.epoch, index)
+        self._retain(index, self.epoch, data)
+        waiting = _Waiting(index, effects, callback)
+        self._waiting.append(waiting)
+        if configuration and self._holds:
+            self._configuration.append(waiting)
+        for follower in self.followers.values():
+            follower.push_entry(index, self.epoch, data)
+
+    def when_confirmed(self, callback: Callable[[], None]) -> None:
+        """Call back once everything that is in the log now is confirmed."""
+        if self.confirmed >= self.last.index:
+            callback()
+        else:
+            self._waiting.append(_Waiting(self.last.index, [], callback))
+
+    def hold(self, reason: str, *, configuration: bool) -> None:
+        """Confirm nothing until `release` is called for the reason.
+
+        Args:
+            reason: why; each holds on its own.
+            configuration: whether changes of configuration are held as well.
+        """
+        self._holds[reason] = configuration
+
+    def release(self, reason: str) -> None:
+        """Take back `hold`."""
+        if self._holds.pop(reason, None) is not None:
+            self._advance()
+
+    def promote(self, epoch: Epoch) -> None:
+        """Become the primary: append under `epoch` from now on.
+
+        The entries that this broker inherited and does not know to be confirmed wait to be confirmed in the new epoch,
+        behind which an empty entry marks its start. What may have been delivered before is marked so.
+        """
+        self.primary = True
+        self.epoch = epoch
+        self._number = 0
+        for queue in self.broker.queues.values():
+            for queued in queue.entries.values():
+                queued.redelivered = True
+        self._append(encode_entry([], None, 0, self.wall), [], None, True)
+        self._advance()
+
+    def demote(self) -> None:
+        """Be a primary no more. Whoever waits for a confirmation is gone; the entries stay, unconfirmed."""
+        self.primary = False
+        self.followers.clear()
+        self._holds.clear()
+        self._configuration.clear()
+        for waiting in self._waiting:
+            waiting.callback = None
+
+    # -- followers ---------------------------------------------------------------------------------------------
+
+    def suffix(self, position: Position) -> list[tuple[int, Epoch, bytes]] | None:
+        """The entries behind `position`, or None where exactly that position is not in what is kept of the log."""
+        if position == self.last:
+            return []
+        if position.index >= self.last.index or not self._retained:
+            return None
+        first = self._retained[0][0]
+        if position.index < first:
+            return None
+        behind = list(islice(self._retained, position.index - first, None))
+        return behind[1:] if behind[0][1] == position.epoch else None
+
+    def confirm_follower(self, follower: Follower, index: int) -> None:
+        """A backup says that it holds everything up to `index`.
+
+        Raises:
+            ReplicationError: it confirms what it was never sent, or less than before.
+        """
+        if index > self.last.index or index < follower.confirmed:
+            raise ReplicationError(f"backup {follower.address} confirms {index}, the log ends at {self.last.index}")
+        follower.confirmed = index
+        if not follower.in_sync and not follower.asynchronous and index >= self.confirmed:
+            follower.in_sync = True
+            follower.push(pack_record(Record.READY))
+            self.on_change()
+        self._advance()
+
+    def drop_follower(self, follower: Follower) -> None:
+        """The link to a backup is gone, or it is too slow."""
+        if self.followers.get(follower.broker_id) is follower:
+            del self.followers[follower.broker_id]
+            if follower.in_sync:
+                follower.in_sync = False
+                self.on_change()
+            self._advance()
+
+    def flush(self) -> None:
+        """Send what came up for the followers: called once for all that one read brought."""
+        if not self.followers:
+            return
+        confirmed = self.confirmed if self.confirmed != self._told_confirmed else 0
+        self._told_confirmed = self.confirmed
+        for follower in self.followers.values():
+            if confirmed:
+                follower.push(pack_index(Record.CONFIRMED, confirmed))
+            follower.flush()
+
+    def _safe(self) -> int:
+        """Index up to which the in-sync set holds the log."""
+        held = [follower.confirmed for follower in self.followers.values() if follower.in_sync]
+        if len(held) < self.min_replicas:
+            return self.confirmed
+        return min(held, default=self.last.index)
+
+    def _advance(self) -> None:
+        if self._advancing or not self.primary:
+            return
+        self._advancing = True
+        try:
+            while True:
+                safe = self._safe()
+                if self._holds:
+                    self._complete_configuration(safe)
+                    return
+                self._configuration.clear()
+                if safe > self.confirmed:
+                    self.confirmed = safe
+                if not self._waiting or self._waiting[0].index > self.confirmed:
+                    return
+                self._settle(self._waiting.popleft())
+        finally:
+            self._advancing = False
+
+    def _complete_configuration(self, safe: int) -> None:
+        """Changes of configuration do not wait for backups that are merely expected."""
+        if any(self._holds.values()):
+            return
+        while self._configuration and self._configuration[0].index <= safe:
+            waiting = self._configuration.popleft()
+            callback, waiting.callback = waiting.callback, None
+            if callback is not None:
+                callback()
+
+    def _settle(self, waiting: _Waiting) -> None:
+        for effect in waiting.effects:
+            effect.confirmed(self.broker)
+        if waiting.callback is not None:
+            waiting.callback()
+
+    # -- as a backup -------------------------------------------------------------------------------------------
+
+    def follow(self, index: int, epoch: Epoch, data: bytes) -> None:
+        """Apply the primary's next entry.
+
+        Raises:
+            ReplicationError: it is not the next one, or does not fit what this broker holds.
+        """
+        if index != self.last.index + 1 or epoch < self.last.epoch:
+            raise ReplicationError(f"entry ({epoch}, {index}) cannot follow {self.last}")
+        broker = self.broker
+        effects: list[Effect] = []
+        for effect in decode_entry(data, broker, self.wall):
+            if isinstance(effect, MarkEffect):
+                broker.session_records.mark(*effect.mark)
+                broker.session_records.timeouts[effect.mark[:2]] = effect.timeout
+            else:
+                effect.apply(broker)
+                effects.append(effect)
+        self.last = Position(epoch, index)
+        self._retain(index, epoch, data)
+        if effects:
+            self._waiting.append(_Waiting(index, effects, None))
+
+    def confirm(self, index: int) -> None:
+        """The primary says that everything up to `index` is safe."""
+        self.confirmed = max(self.confirmed, min(index, self.last.index))
+        while self._waiting and self._waiting[0].index <= self.confirmed:
+            self._settle(self._waiting.popleft())
+
+    def reset(self, last: Position, confirmed: int, unconfirmed: list[QueueEntry]) -> None:
+        """A difference was applied: this is where the log stands now.
+
+        Args:
+            last: position of the primary's log when it made the difference.
+            confirmed: how far that was confirmed.
+            unconfirmed: the messages that came with the difference, or that were unconfirmed here before; they are safe
+                once `last` is.
+        """
+        self.last = last
+        self.confirmed = min(confirmed, last.index)
+        self._waiting.clear()
+        self._retained.clear()
+        self._retained_bytes = 0
+        # The position itself must be found again by `suffix`, so it is kept without its data.
+        self._retain(last.index, last.epoch, b"")
+        self._waiting.append(_Waiting(last.index, [_Offered(entry) for entry in unconfirmed], None))
+        self.confirm(confirmed)
+
+    def _retain(self, index: int, epoch: Epoch, data: bytes) -> None:
+        self._retained.append((index, epoch, data))
+        self._retained_bytes += len(data)
+        while self._retained_bytes > RETAINED_BYTES and len(self._retained) > 1:
+            self._retained_bytes -= len(self._retained.popleft()[2])
+
+
+class _Offered(Effect):
+    """A message that came with a difference: offered once the difference is safe."""
+
+    __slots__ = ("entry",)
+
+    def __init__(self, entry: QueueEntry) -> None:
+        self.entry = entry
+
+    def confirmed(self, broker: Broker) -> None:
+        """Offer the message."""
+        queue = self.entry.queue
+        queue.offer(self.entry)
+        if queue.waiting:
+            broker.dirty[queue] = None

@@ -1,0 +1,198 @@
+"""A message as the broker holds it: the header and body bytes that came in, decoded only as far as routing needs.
+
+The header segment of a ``message.transfer`` (AMQP 0-10, message class) is a run of structs, each with its size before
+it. Only ``message.delivery-properties`` is looked at for every message, and the same few bytes come again and again
+from one producer, so their decoded form is remembered. A delivery sends the same bytes on; where ``redelivered``,
+``ttl`` or ``resume-id`` change, only that one struct is encoded anew.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qpid_messaging.amqp.codec import decode_struct32, encode_struct32
+from qpid_messaging.amqp.commands import DeliveryProperties, MessageProperties
+from qpid_messaging.amqp.errors import ProtocolError
+
+__all__ = ["NO_DELIVERY_PROPERTIES", "Message", "ReplicationId", "format_resume_id", "parse_resume_id"]
+
+# (epoch counter, broker id), number
+ReplicationId = tuple[tuple[int, str], int]
+
+NO_DELIVERY_PROPERTIES = DeliveryProperties()
+_DELIVERY_CODE = b"\x04\x01"
+_MESSAGE_CODE = b"\x04\x03"
+_USER_ID_FLAG = 0x40  # of the first octet of message-properties' packing flags
+
+_CACHE_LIMIT = 4096
+_CACHED_SIZE_LIMIT = 512
+_delivery_cache: dict[bytes, DeliveryProperties] = {}
+
+
+def format_resume_id(identity: ReplicationId) -> str:
+    """The text under which a client sees a replication id (delivery-properties.resume-id)."""
+    (counter, broker), number = identity
+    return f"{counter}:{broker}:{number}"
+
+
+def parse_resume_id(text: str) -> ReplicationId | None:
+    """The replication id that :func:`format_resume_id` made the text from, None for any other text."""
+    counter, _, rest = text.partition(":")
+    broker, _, number = rest.rpartition(":")
+    if counter.isascii() and counter.isdigit() and number.isascii() and number.isdigit():
+        return (int(counter), broker), int(number)
+    return None
+
+
+def _find(header: bytes, code: bytes) -> tuple[int, int]:
+    """Start and end of the struct of that code, size included; (0, 0) when there is none."""
+    offset, end = 0, len(header)
+    while offset < end:
+        if offset + 6 > end:
+            raise ProtocolError("a header struct is cut short", offset=offset)
+        following = offset + 4 + int.from_bytes(header[offset : offset + 4], "big")
+        if following > end or following < offset + 6:
+            raise ProtocolError("a header struct has a wrong size", offset=offset)
+        if header[offset + 4 : offset + 6] == code:
+            return offset, following
+        offset = following
+    return 0, 0
+
+
+class Message:
+    """One message, shared by all the queues that it is on.
+
+    Args:
+        destination: name of the exchange that it was sent to.
+        header: payload of the header segment, None where the transfer had none.
+        body: payload of the body segment, None where the transfer had none.
+        replication_id: identity in the replicated log; the HA journal sets it.
+
+    Raises:
+        ProtocolError: the header's structs do not fit their sizes, or the delivery properties do not decode.
+    """
+
+    __slots__ = (
+        "_end",
+        "_properties",
+        "_start",
+        "body",
+        "delivery_properties",
+        "destination",
+        "expires",
+        "header",
+        "replication_id",
+        "routing_key",
+        "size",
+    )
+
+    def __init__(
+        self, destination: str, header: bytes | None, body: bytes | None, replication_id: ReplicationId | None = None
+    ) -> None:
+        self.destination = destination
+        self.header = header
+        self.body = body
+        self.replication_id = replication_id
+        self.expires: float | None = None
+        """Time of expiry on the broker's clock, in seconds; None: never."""
+        self._properties: MessageProperties | None = None
+        self.size = len(header or b"") + len(body or b"")
+        """What a delivery costs of a subscription's byte credit: the header and body payloads."""
+        delivery = NO_DELIVERY_PROPERTIES
+        start = end = 0
+        if header:
+            start, end = _find(header, _DELIVERY_CODE)
+            if end:
+                raw = header[start:end]
+                cached = _delivery_cache.get(raw)
+                if cached is None:
+                    cached = _decode_delivery(raw)
+                delivery = cached
+        self._start = start
+        self._end = end
+        self.delivery_properties = delivery
+        """Decoded delivery properties: shared between messages, never to be changed."""
+        self.routing_key: str = delivery.routing_key or ""
+
+    @property
+    def properties(self) -> MessageProperties:
+        """The message properties, decoded when they are first asked for."""
+        if self._properties is None:
+            header = self.header or b""
+            start, end = _find(header, _MESSAGE_CODE)
+            self._properties = MessageProperties()
+            if end:
+                struct, _ = decode_struct32(header, start)
+                assert isinstance(struct, MessageProperties)
+                self._properties = struct
+        return self._properties
+
+    @property
+    def application_headers(self) -> dict[str, Any]:
+        """message-properties.application-headers, empty where there are none."""
+        return self.properties.application_headers or {}
+
+    @property
+    def user_id(self) -> bytes | None:
+        """message-properties.user-id; the struct is decoded only if the field is there."""
+        header = self.header
+        if header:
+            start, end = _find(header, _MESSAGE_CODE)
+            if end - start > 6 and header[start + 6] & _USER_ID_FLAG:
+                return self.properties.user_id
+        return None
+
+    @property
+    def content_size(self) -> int:
+        """Size of the body in bytes."""
+        return len(self.body) if self.body is not None else 0
+
+    @property
+    def ttl(self) -> int | None:
+        """Time to live that the sender asked for, in milliseconds."""
+        return self.delivery_properties.ttl or None
+
+    @property
+    def durable(self) -> bool:
+        """The sender asked for persistence."""
+        return self.delivery_properties.delivery_mode == 2
+
+    @property
+    def priority(self) -> int:
+        """Priority 0 to 9, 4 where the sender said nothing."""
+        priority = self.delivery_properties.priority
+        return 4 if priority is None else int(priority)
+
+    def header_for(self, *, redelivered: bool = False, ttl: int | None = None, resume_id: str | None = None) -> bytes:
+        """The header payload with delivery properties as this delivery needs them.
+
+        Args:
+            redelivered: the message may have been delivered before.
+            ttl: what is left of the time to live, in milliseconds.
+            resume_id: identity for a subscription that asked for it.
+        """
+        changed = DeliveryProperties()
+        original = self.delivery_properties
+        for name in DeliveryProperties.__slots__:
+            setattr(changed, name, getattr(original, name))
+        if redelivered:
+            changed.redelivered = True
+        if ttl is not None:
+            changed.ttl = ttl
+        if resume_id is not None:
+            changed.resume_id = resume_id
+        header = self.header or b""
+        return header[: self._start] + encode_struct32(changed) + header[self._end :]
+
+    def __repr__(self) -> str:
+        return f"<Message to {self.destination!r} key {self.routing_key!r}, {self.size} bytes>"
+
+
+def _decode_delivery(raw: bytes) -> DeliveryProperties:
+    struct, _ = decode_struct32(raw, 0)
+    assert isinstance(struct, DeliveryProperties)
+    if len(raw) <= _CACHED_SIZE_LIMIT:
+        if len(_delivery_cache) >= _CACHE_LIMIT:
+            _delivery_cache.clear()
+        _delivery_cache[raw] = struct
+    return struct
