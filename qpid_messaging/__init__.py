@@ -1,0 +1,1 @@
+"""A client for AMQP 0-10 brokers with the API of qpid.messaging."""
