@@ -1,7 +1,7 @@
 """Values, structs and commands to bytes and back.
 
-What cannot be written raises EncodeError (a ValueError) that names field, key and type. Bytes that do not follow AMQP 0-10
-raise ProtocolError and nothing else, whatever they are.
+What cannot be written raises EncodeError, a ValueError that names field, key and type. Bytes that do not follow the
+protocol raise ProtocolError and nothing else, whatever they are.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from . import commands as _table  # noqa: F401  (the table has to be there before anything is decoded)
 from .errors import EncodeError, ProtocolError
-from .schema import SHORT, Command, RawStruct, Struct, StructType, Unpackers, decode_struct32 as _decode_struct32
+from .schema import SHORT, Command, RawStruct, Struct, StructType, Unpackers
+from .schema import decode_struct32 as _decode_struct32
 from .schema import encode_struct32 as _encode_struct32
 from .values import Array, Timestamp
 from .values import decode_list as _decode_list

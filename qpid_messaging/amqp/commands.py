@@ -70,8 +70,8 @@ from .table.file import (
 )
 from .table.message import (
     AcceptMode,
-    AcquireMode,
     Acquired,
+    AcquireMode,
     CreditUnit,
     DeliveryMode,
     DeliveryPriority,

@@ -23,6 +23,7 @@ Nothing in between looks at `end`: an overrun ends in an IndexError or a struct.
 from __future__ import annotations
 
 from collections.abc import Callable
+from struct import Struct as Layout
 from typing import TYPE_CHECKING, Any
 
 from .errors import EncodeError, ProtocolError
@@ -49,7 +50,7 @@ def _is_command(cls: type[Struct]) -> bool:
 
 
 def flag_bit(index: int, pack: int) -> int:
-    """The flag of a class's field number `index`: the first eight are in the first byte, which is read as the high one."""
+    """The flag of a class's field number `index`. The first eight stand in the first byte, read as the high one."""
     return 1 << (index % 8 + 8 * (pack - 1 - index // 8))
 
 
@@ -72,8 +73,6 @@ def install_init(cls: type[Struct]) -> None:
 
 def install_pack(cls: type[Struct]) -> Callable[[Any, int], bytes]:
     """Give the class its encoder, and return it."""
-    from struct import Struct as Layout
-
     namespace: dict[str, Any] = {"ERRORS": _ENCODE_ERRORS, "failure": _encode_failure}
     lines = ["def pack(self, depth=0):", " try:", "  out = b''", "  flags = 0"]
     for index, f in enumerate(cls.FIELDS):
@@ -125,7 +124,7 @@ def _encode_failure(value: Struct, depth: int, error: Exception) -> EncodeError:
     """Which field it was: the encoder does not keep track, so that only a failure pays for the answer."""
     for f in value.FIELDS:
         field_value = getattr(value, f.name)
-        if field_value is None and value.PACK or f.default is False:
+        if (field_value is None and value.PACK) or f.default is False:
             continue
         lines = ["def pack_one(v, depth):", "   out = b''", f"   {_pack_line(f)}"]
         try:

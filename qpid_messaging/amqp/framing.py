@@ -1,8 +1,8 @@
 """Frames to units and back.
 
-A unit is a control or a command with the segments that belong to it: method, then for a transfer header and body. A segment
-is one frame or more. The frames of one unit follow one another on their channel and track, and those of other channels may
-stand in between.
+A unit is a control or a command with the segments that belong to it: the method, then, for a transfer, header and body.
+A segment is one frame or more. The frames of one unit follow one another on their channel and track, and those of other
+channels may stand in between.
 
 A frame, all numbers in network order::
 
@@ -193,8 +193,8 @@ class Decoder:
     def feed(self, data: bytes) -> list[Unit]:
         """Take what was read, give every unit that is whole now, in the order of their last frames.
 
-        Where something is wrong behind whole units of the same read, these are returned and `error` is set; the next call
-        raises it. Nothing else is needed to find the error than to look at `error` after each call.
+        Where something is wrong behind whole units of the same read, these are returned and `error` is set; the next
+        call raises it. So look at `error` after each call.
 
         Raises:
             ProtocolError: the bytes break the rules of framing or of a command's arguments; `offset` is in the stream.
@@ -314,7 +314,7 @@ class Decoder:
             assembly.open = True
 
         if stop - pos > FRAME_HEADER_SIZE:
-            # A piece of a large segment is not copied before they are joined, unless it would keep alive much more than itself.
+            # Pieces are not copied before they are joined, but for one that would keep alive much more than itself.
             piece = memoryview(data)[pos + 12 : stop]
             assembly.pieces.append(piece if 4 * len(piece) > len(data) else bytes(piece))
         assembly.held += stop - pos

@@ -6,11 +6,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 
 
-class RangeSet:
+class RangeSet:  # noqa: PLW1641  (a set that changes has no hash)
     """A set of integers held as ordered, disjoint, inclusive ranges that do not touch.
 
-    Command ids come in order and in runs, so a set of a million of them is usually one range. Adding at the end costs the
-    same however long the set is; adding or removing elsewhere costs a search and the move of what lies behind.
+    Command ids come in order and in runs, so a set of a million of them is usually one range. Adding at the end costs
+    the same however long the set is; adding or removing elsewhere costs a search and the move of what lies behind.
 
     Iterating gives the ranges as `(lower, upper)`; `in` asks for one number.
 
@@ -68,7 +68,7 @@ class RangeSet:
         uppers[first:stop] = (upper,)
 
     def remove(self, lower: int, upper: int | None = None) -> None:
-        """Take out one number, or every number from `lower` to `upper` inclusive; those not in the set do not matter."""
+        """Take out one number, or every number from `lower` to `upper` inclusive, as far as they are in the set."""
         if upper is None:
             upper = lower
         elif upper < lower:
@@ -90,7 +90,7 @@ class RangeSet:
 
     def update(self, other: RangeSet) -> None:
         """Add everything that `other` holds."""
-        for lower, upper in zip(other._lowers, other._uppers):
+        for lower, upper in zip(other._lowers, other._uppers, strict=True):
             self.add(lower, upper)
 
     def clear(self) -> None:
@@ -110,7 +110,7 @@ class RangeSet:
 
     def difference(self, other: RangeSet) -> RangeSet:
         result = self.copy()
-        for lower, upper in zip(other._lowers, other._uppers):
+        for lower, upper in zip(other._lowers, other._uppers, strict=True):
             result.remove(lower, upper)
         return result
 
@@ -147,7 +147,7 @@ class RangeSet:
 
     def numbers(self) -> Iterator[int]:
         """The numbers one by one, in order."""
-        for lower, upper in zip(self._lowers, self._uppers):
+        for lower, upper in zip(self._lowers, self._uppers, strict=True):
             yield from range(lower, upper + 1)
 
     def __contains__(self, number: int) -> bool:
@@ -155,7 +155,7 @@ class RangeSet:
         return at < len(self._lowers) and self._lowers[at] <= number
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        return zip(self._lowers, self._uppers)
+        return zip(self._lowers, self._uppers, strict=True)
 
     def __bool__(self) -> bool:
         return bool(self._lowers)

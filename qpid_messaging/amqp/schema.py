@@ -3,15 +3,17 @@
     class MessageTransfer(Command, code=(0x4, 0x1), content=True):
         destination: str | None = field(str8)
 
-Instances have slots, take their fields by position or by name in the order of the table, compare by value, and print only
-what is set. A field that is not on the wire is None, a bit that is not is False. Constructors, encoders and decoders are
-generated at first use (`compiler.py`): a program uses a dozen of the hundred classes.
+Instances have slots, take their fields by position or by name in the order of the table, compare by value, and print
+only what is set. A field that is not on the wire is None, a bit that is not is False. Constructors, encoders and decoders
+are generated at first use (`compiler.py`): a program uses a dozen of the hundred classes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from typing_extensions import Self
 
 from . import compiler
 from .errors import EncodeError, ProtocolError
@@ -45,10 +47,10 @@ class Field:
     __slots__ = ("domain", "name", "struct", "type")
 
     def __init__(
-        self, type: WireType[Any] | None, domain: type[IntEnum] | None = None, struct: type[Struct] | None = None
+        self, wire_type: WireType[Any] | None, domain: type[IntEnum] | None = None, struct: type[Struct] | None = None
     ) -> None:
         self.name = ""
-        self.type = type
+        self.type = wire_type
         self.domain = domain
         self.struct = struct
 
@@ -60,9 +62,9 @@ class Field:
         return f"{self.name}: {self.type or (self.struct and self.struct.NAME) or 'bit'}"
 
 
-def field(type: WireType[T], domain: type[IntEnum] | None = None) -> T | None:
+def field(wire_type: WireType[T], domain: type[IntEnum] | None = None) -> T | None:
     """Declare a field of a primitive type, whose values `domain` names if given."""
-    return Field(type, domain)  # type: ignore[return-value]
+    return Field(wire_type, domain)  # type: ignore[return-value]
 
 
 def bit() -> bool:
@@ -75,7 +77,7 @@ def struct(cls: type[S]) -> S | None:
     return Field(None, struct=cls)  # type: ignore[return-value]
 
 
-def session_header_bit(*, default: bool, kw_only: bool) -> bool:
+def session_header_bit(*, default: bool, kw_only: bool) -> bool:  # noqa: ARG001
     """Declare what travels in the session.header in front of the arguments."""
     return default
 
@@ -129,11 +131,15 @@ class StructType(type):
         super().__init__(name, bases, namespace)
 
 
+# None of these has a hash: they change.
+# ruff: noqa: PLW1641
+
+
 class Struct(metaclass=StructType):
     """A row of fields behind flags that tell which of them are there.
 
     Attributes:
-        CODE: class and struct code, for structs that can stand in a struct32 (a command's or control's own code, there).
+        CODE: class and struct code, for structs that can stand in a struct32; a command's or control's class and code.
         NAME: as in the specification.
         FIELDS: in wire order; position and flag go together.
         SIZE: bytes of the length in front of an encoded struct: 0, 1, 2 or 4.
@@ -161,7 +167,7 @@ class Struct(metaclass=StructType):
         return compiler.install_pack(type(self))(self, depth)
 
     @classmethod
-    def unpacker(cls: type[S]) -> Callable[[bytes, int, int, int], S]:
+    def unpacker(cls) -> Callable[[bytes, int, int, int], Self]:
         """The generated decoder of the class: `(buffer, position, end, depth)` of all that `pack` gives, in full."""
         return compiler.unpacker(cls)
 
@@ -190,6 +196,7 @@ class Command(Struct):
         RESULT: the struct of its execution.result.
     """
 
+    CODE: ClassVar[tuple[int, int]]
     IS_CONTROL: ClassVar[bool] = False
     _extra_slots = ("sync",)
 
@@ -231,7 +238,7 @@ class RawStruct(Struct):
             self.type_code = type_code
             self.data = data
 
-    def pack(self, depth: int = 0) -> bytes:
+    def pack(self, depth: int = 0) -> bytes:  # noqa: ARG002
         return (len(self.data) + 2).to_bytes(4, "big") + bytes(self.type_code) + self.data
 
     def __eq__(self, other: object) -> bool:
@@ -276,7 +283,7 @@ def decode_struct32(buf: bytes, pos: int, end: int, depth: int = 0) -> tuple[Str
     return unpack(buf, pos, stop, depth), stop
 
 
-def encode_struct32(value: Struct, depth: int = 0) -> bytes:
+def encode_struct32(value: object, depth: int = 0) -> bytes:
     """A struct with its size of 32 bits and its code. Raises EncodeError for structs that have none."""
     if depth > MAX_DEPTH:
         raise EncodeError(f"values nested deeper than {MAX_DEPTH} levels")

@@ -4,6 +4,8 @@ A type knows how one value of it is written and read, as a function for everybod
 generated encoders and decoders of `compiler.py`, where a call for each field would cost more than the work.
 """
 
+# The decoders and encoders of all types share one signature, whether they use all of it or not.
+# ruff: noqa: ARG001
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -177,7 +179,7 @@ def decode_sequence_set(buf: bytes, pos: int, end: int, depth: int = 0) -> tuple
 
 def encode_sequence_set(value: RangeSet, depth: int = 0) -> bytes:
     """Ranges of ids of any size, of which the lower 32 bits are sent: at most 8191 ranges, none longer than 2**31."""
-    parts = []
+    parts: list[bytes] = []
     for lower, upper in value:
         if upper - lower >= _HALF:
             raise EncodeError(f"range {lower}..{upper} is longer than half of the 32-bit numbers")

@@ -1,7 +1,7 @@
 """Self-describing values: what stands in maps, lists and arrays, each behind the code of its type.
 
-Encoding follows what peers send: int64 (uint64 where the number needs it), double, str16, vbin32. Decoding takes every
-type of AMQP 0-10 in every width; a type that is not in the specification is read as bytes, since the top of its code
+Encoding follows what peers send: int64 (uint64 where the number needs it), double, str16, vbin32. Decoding takes all
+types of AMQP 0-10 in every width; a type that is not in the specification is read as bytes, since the top of its code
 tells its width. Text that is not valid UTF-8 comes out with surrogate escapes, as Python does it for file names: nothing
 fails, and encoding gives back the bytes that came in.
 
@@ -11,13 +11,15 @@ position past the end, and the outermost caller turns it into a ProtocolError. N
 bytes do not back.
 """
 
+# The decoders and encoders of all types share one signature, whether they use all of it or not.
+# ruff: noqa: ARG001
 from __future__ import annotations
 
 from collections.abc import Callable
 from struct import Struct as Layout
-from struct import error as LayoutError
+from struct import error as LayoutError  # noqa: N812  (there are too many errors to call it just that)
 from typing import Any
-from uuid import SafeUUID, UUID
+from uuid import UUID, SafeUUID
 
 from .errors import EncodeError, ProtocolError
 
@@ -154,7 +156,7 @@ def _decimal(width: int) -> Decoder:
     """One byte of decimal places, then a signed integer of `width` bytes."""
 
     def decode(buf: bytes, pos: int, end: int, depth: int) -> tuple[Any, int]:
-        from decimal import Decimal
+        from decimal import Decimal  # noqa: PLC0415
 
         stop = pos + 1 + width
         unscaled = int.from_bytes(buf[pos + 1 : stop], "big", signed=True)
@@ -390,7 +392,7 @@ def _encode_decimal(value: Any, depth: int) -> bytes:
     sign, digits, exponent = value.as_tuple()
     if not isinstance(exponent, int) or exponent > 64:
         raise EncodeError(f"Decimal {value} does not fit a dec64")
-    unscaled = int("".join(map(str, digits)) or "0") * 10 ** max(exponent, 0)
+    unscaled: int = int("".join(map(str, digits)) or "0") * 10 ** max(exponent, 0)
     unscaled = -unscaled if sign else unscaled
     if exponent < -255 or not _INT64_MIN <= unscaled <= _INT64_MAX:
         raise EncodeError(f"Decimal {value} does not fit a dec64")
@@ -424,8 +426,8 @@ def _encoder_for(cls: type) -> Encoder:
         if base in ENCODERS:
             return ENCODERS[base]
     # The types that few messages carry are not imported for the sake of those.
-    from datetime import datetime
-    from decimal import Decimal
+    from datetime import datetime  # noqa: PLC0415
+    from decimal import Decimal  # noqa: PLC0415
 
     for base in cls.__mro__:
         if base is datetime:
@@ -439,7 +441,7 @@ def encode_value(value: Any, depth: int = 0) -> bytes:
     """A type code and the value.
 
     Raises:
-        EncodeError: for a type without encoding, a value that is too large, or containers nested deeper than `MAX_DEPTH`.
+        EncodeError: a type without encoding, a value that is too large, containers nested deeper than `MAX_DEPTH`.
     """
     encoder = ENCODERS.get(value.__class__)
     if encoder is None:
@@ -462,7 +464,7 @@ def encode_map(value: dict[str, Any], depth: int = 0) -> bytes:
     """A map without the type code. Raises EncodeError, whose path names the entry."""
     _check_depth(depth)
     depth += 1
-    parts = []
+    parts: list[bytes] = []
     encoders = ENCODERS
     for key, item in value.items():
         try:

@@ -1,1 +1,1 @@
-"""AMQP 0-10's table: a module for each class of the specification, a class for each control, command, struct and enum."""
+"""AMQP 0-10's table: a module for each of its classes; in it a class for each control, command, struct and enum."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
-from ..schema import Control, bit, field
-from ..types import map_, str16, str16_array, str8, uint16, vbin32
+from qpid_messaging.amqp.schema import Control, bit, field
+from qpid_messaging.amqp.types import map_, str8, str16, str16_array, uint16, vbin32
 
 
 class CloseCode(IntEnum):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
-from ..schema import Command, Struct, bit, field, struct
-from ..types import array, uint16, uint32, vbin8
+from qpid_messaging.amqp.schema import Command, Struct, bit, field, struct
+from qpid_messaging.amqp.types import array, uint16, uint32, vbin8
 
 
 class XaStatus(IntEnum):

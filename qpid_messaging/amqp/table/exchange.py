@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..schema import Command, Struct, bit, field
-from ..types import map_, str8
+from qpid_messaging.amqp.schema import Command, Struct, bit, field
+from qpid_messaging.amqp.types import map_, str8
 
 
 class ExchangeQueryResult(Struct, code=(0x7, 0x1), size=4):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
-from ..schema import Command, Struct, field, struct32
-from ..types import map_, sequence_no, str16, uint16, uint8
+from qpid_messaging.amqp.schema import Command, Struct, field, struct32
+from qpid_messaging.amqp.types import map_, sequence_no, str16, uint8, uint16
 
 
 class ErrorCode(IntEnum):

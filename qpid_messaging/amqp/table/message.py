@@ -6,9 +6,21 @@ from enum import IntEnum
 from typing import Any
 from uuid import UUID
 
-from ..ranges import RangeSet
-from ..schema import Command, Struct, bit, field, struct
-from ..types import datetime, map_, sequence_set, str16, str8, uint16, uint32, uint64, uint8, uuid, vbin16
+from qpid_messaging.amqp.ranges import RangeSet
+from qpid_messaging.amqp.schema import Command, Struct, bit, field, struct
+from qpid_messaging.amqp.types import (
+    datetime,
+    map_,
+    sequence_set,
+    str8,
+    str16,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+    uuid,
+    vbin16,
+)
 
 
 class AcceptMode(IntEnum):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
-from ..ranges import RangeSet
-from ..schema import Control, Struct, bit, field
-from ..types import array, byte_ranges_, sequence_no, sequence_set, uint32, uint64, uint8, vbin16
+from qpid_messaging.amqp.ranges import RangeSet
+from qpid_messaging.amqp.schema import Control, Struct, bit, field
+from qpid_messaging.amqp.types import array, byte_ranges_, sequence_no, sequence_set, uint8, uint32, uint64, vbin16
 
 
 class DetachCode(IntEnum):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
-from ..schema import Command, Struct, bit, field
-from ..types import datetime, map_, str8, uint16, uint32, uint64, uint8
+from qpid_messaging.amqp.schema import Command, Struct, bit, field
+from qpid_messaging.amqp.types import datetime, map_, str8, uint8, uint16, uint32, uint64
 
 
 class StreamReturnCode(IntEnum):

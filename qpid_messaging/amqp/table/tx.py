@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..schema import Command
+from qpid_messaging.amqp.schema import Command
 
 
 class TxSelect(Command, code=(0x5, 0x1)):
