@@ -4,8 +4,8 @@
         destination: str | None = field(str8)
 
 Instances have slots, take their fields by position or by name in the order of the table, compare by value, and print
-only what is set. A field that is not on the wire is None, a bit that is not is False. Constructors, encoders and decoders
-are generated at first use (`compiler.py`): a program uses a dozen of the hundred classes.
+only what is set. A field that is not on the wire is None, a bit that is not is False. Constructors, encoders and
+decoders are generated at first use (`compiler.py`): a program uses a dozen of the hundred classes.
 """
 
 from __future__ import annotations
