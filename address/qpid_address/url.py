@@ -9,7 +9,7 @@ client and of qpidd.conf, the third that of URLs everywhere else::
 
     credentials = user [("/" | ":") password] "@"
     parameter   = name "=" value
-    addr        = ["tcp:" | "ssl:" | "rdma:"] (host | "[" IPv6 "]") [":" port]
+    addr        = ["tcp:" | "ssl:" | "tcp+tls:" | "rdma:"] (host | "[" IPv6 "]") [":" port]
 
 The last "@" ends the credentials. Only the form with ``//`` is percent-encoded, so only that can write every user and
 password. ``amqp:5672`` alone is port 5672 of the host ``amqp``.
@@ -27,8 +27,8 @@ from .lexer import MAX_LENGTH
 
 AMQP_PORT = 5672
 AMQPS_PORT = 5671
-DEFAULT_PORTS: Mapping[str, int] = {"tcp": AMQP_PORT, "ssl": AMQPS_PORT, "rdma": AMQP_PORT}
-"""The transports, and the port that a broker listens on where a URL names none."""
+DEFAULT_PORTS: Mapping[str, int] = {"tcp": AMQP_PORT, "ssl": AMQPS_PORT, "tcp+tls": AMQPS_PORT, "rdma": AMQP_PORT}
+"""The transports, and the port that a broker listens on where a URL names none. ``tcp+tls`` is qpid-python's ``ssl``."""
 
 _MASK = "***"
 _SAFE = "!$&'()*+;="
@@ -39,7 +39,7 @@ _HOST_NAMED_AMQP = re.compile(r"amqps?:[0-9]{1,5}", re.IGNORECASE)
 _IPV6 = r"[0-9a-fA-F:.]+(?:%[\w.~-]+)?"
 _NAME = r"[^\x00-\x20\x7f\s@/,:?#\[\]]+"
 _ADDRESS = re.compile(
-    rf"(?:(?P<transport>{'|'.join(DEFAULT_PORTS)}):)?(?:\[(?P<ip>{_IPV6})\]|(?P<name>{_NAME}))(?::(?P<port>[0-9]{{1,5}}))?"
+    rf"(?:(?P<transport>{'|'.join(map(re.escape, DEFAULT_PORTS))}):)?(?:\[(?P<ip>{_IPV6})\]|(?P<name>{_NAME}))(?::(?P<port>[0-9]{{1,5}}))?"
 )
 _HOST = re.compile(rf"{_IPV6}|{_NAME}")
 _BLANK = re.compile(r"\s*")
@@ -50,7 +50,7 @@ class BrokerAddress:
     """Where one broker listens. ``str()`` is ``transport:host[:port]``.
 
     Args:
-        transport: ``tcp``, ``ssl`` or ``rdma``.
+        transport: ``tcp``, ``ssl``, ``tcp+tls`` or ``rdma``.
         host: A host name, an IPv4 address, or an IPv6 address without brackets.
         port: None for the default port of the transport.
 

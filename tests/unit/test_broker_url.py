@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from qpid_address import AddressError, BrokerAddress, BrokerURL, URLError, parse_url
+from qpid_address import DEFAULT_PORTS, AddressError, BrokerAddress, BrokerURL, URLError, parse_url
 
 A = BrokerAddress
 
@@ -63,6 +63,7 @@ def test_virtual_host_and_parameters() -> None:
 
 def test_default_transport_is_for_addresses_that_name_none() -> None:
     assert parse_url("a,tcp:b", "ssl").addresses == (A("ssl", "a"), A("tcp", "b"))
+    assert str(parse_url("a", "tcp+tls")) == "amqp:tcp+tls:a"
     assert parse_url("amqps://a", "tcp").addresses == (A("ssl", "a"),)
 
 
@@ -176,7 +177,7 @@ HOSTS = (
     | st.sampled_from(["tcp", "ssl", "amqp", "5672", "h\u00f6st", "fe80::1%eth0", "::ffff:1.2.3.4"])
 )
 ADDRESSES = st.builds(
-    BrokerAddress, st.sampled_from(["tcp", "ssl", "rdma"]), HOSTS, st.none() | st.integers(min_value=0, max_value=65535)
+    BrokerAddress, st.sampled_from(sorted(DEFAULT_PORTS)), HOSTS, st.none() | st.integers(min_value=0, max_value=65535)
 )
 TEXTS = st.text(max_size=10) | st.text("ab:/@%?&=#,[] ***", max_size=8)
 CREDENTIALS = st.just((None, None)) | st.tuples(TEXTS.filter(bool), st.none() | TEXTS)
