@@ -28,7 +28,7 @@ from .lexer import MAX_LENGTH
 AMQP_PORT = 5672
 AMQPS_PORT = 5671
 DEFAULT_PORTS: Mapping[str, int] = {"tcp": AMQP_PORT, "ssl": AMQPS_PORT, "tcp+tls": AMQPS_PORT, "rdma": AMQP_PORT}
-"""The transports, and the port that a broker listens on where a URL names none. ``tcp+tls`` is qpid-python's ``ssl``."""
+"""The transports, and the port that a broker listens on where a URL names none. ``tcp+tls`` is ``ssl``."""
 
 _MASK = "***"
 _SAFE = "!$&'()*+;="
@@ -37,9 +37,15 @@ _SAFE = "!$&'()*+;="
 _SCHEME = re.compile(r"(?P<name>[^:/@]+):(?P<slashes>//)?")
 _HOST_NAMED_AMQP = re.compile(r"amqps?:[0-9]{1,5}", re.IGNORECASE)
 _IPV6 = r"[0-9a-fA-F:.]+(?:%[\w.~-]+)?"
-_NAME = r"[^\x00-\x20\x7f\s@/,:?#\[\]]+"
+_NAME = r"[^\x00-\x20\x7f\s@/,:?\#\[\]]+"
+_TRANSPORT = "|".join(map(re.escape, DEFAULT_PORTS))
 _ADDRESS = re.compile(
-    rf"(?:(?P<transport>{'|'.join(map(re.escape, DEFAULT_PORTS))}):)?(?:\[(?P<ip>{_IPV6})\]|(?P<name>{_NAME}))(?::(?P<port>[0-9]{{1,5}}))?"
+    rf"""
+    (?:(?P<transport>{_TRANSPORT}):)?
+    (?:\[(?P<ip>{_IPV6})\]|(?P<name>{_NAME}))
+    (?::(?P<port>[0-9]{{1,5}}))?
+    """,
+    re.VERBOSE,
 )
 _HOST = re.compile(rf"{_IPV6}|{_NAME}")
 _BLANK = re.compile(r"\s*")
