@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from . import commands as _table  # noqa: F401  (the table has to be there before anything is decoded)
 from .errors import EncodeError, ProtocolError
-from .schema import SHORT, Command, RawStruct, Struct, StructType, Unpackers
+from .schema import SHORT, Command, RawStruct, Struct, StructType, Unpackers, struct_unpackers, unpack_size_and_code
 from .schema import decode_struct32 as _decode_struct32
 from .schema import encode_struct32 as _encode_struct32
 from .values import Array, Timestamp
@@ -77,7 +77,7 @@ def decode_struct32(data: bytes, offset: int = 0) -> tuple[Struct, int]:
         ProtocolError: malformed or too short.
     """
     try:
-        return _decode_struct32(data, offset, len(data))
+        return _decode_struct32(bytes(data), offset, len(data))
     except SHORT:
         raise ProtocolError("a struct ends too early", offset) from None
 
@@ -94,11 +94,16 @@ def decode_header(data: bytes) -> tuple[Struct, ...]:
         ProtocolError: malformed.
     """
     structs = []
+    data = bytes(data)
     pos, end = 0, len(data)
     try:
         while pos < end:
-            struct, pos = _decode_struct32(data, pos, end)
-            structs.append(struct)
+            size, code = unpack_size_and_code(data, pos)
+            stop = pos + 4 + size
+            if stop > end or size < 2:
+                raise _bad_struct(size, pos)
+            structs.append(struct_unpackers[code](data, pos, stop, 0))
+            pos = stop
     except SHORT:
         raise ProtocolError("a header ends too early", pos) from None
     return tuple(structs)
@@ -111,17 +116,25 @@ def find_struct(data: bytes, cls: type[S]) -> S | None:
         ProtocolError: malformed.
     """
     assert cls.CODE is not None
-    code = bytes(cls.CODE)
+    wanted = cls.CODE[0] << 8 | cls.CODE[1]
+    data = bytes(data)
     pos, end = 0, len(data)
-    while pos < end:
-        if data[pos + 4 : pos + 6] == code:
-            found = decode_struct32(data, pos)[0]
-            assert isinstance(found, cls)
-            return found
-        pos += 4 + int.from_bytes(data[pos : pos + 4], "big")
-    if pos != end:
-        raise ProtocolError(f"a struct overruns its header by {pos - end} bytes", end)
+    try:
+        while pos < end:
+            size, code = unpack_size_and_code(data, pos)
+            stop = pos + 4 + size
+            if stop > end or size < 2:
+                raise _bad_struct(size, pos)
+            if code == wanted:
+                return struct_unpackers[code](data, pos, stop, 0)  # type: ignore[no-any-return]
+            pos = stop
+    except SHORT:
+        raise ProtocolError("a header ends too early", pos) from None
     return None
+
+
+def _bad_struct(size: int, pos: int) -> ProtocolError:
+    return ProtocolError(f"a struct of {size} bytes overruns its header, or has no code", pos)
 
 
 def encode_command(command: Command) -> bytes:
@@ -139,7 +152,7 @@ def decode_command(payload: bytes, is_control: bool) -> Command:
     Raises:
         ProtocolError: malformed, or of a class or code that AMQP 0-10 does not have.
     """
-    return unpack_command(payload, 0, len(payload), is_control)
+    return unpack_command(bytes(payload), 0, len(payload), is_control)
 
 
 def unpack_command(data: bytes, start: int, end: int, is_control: bool) -> Command:

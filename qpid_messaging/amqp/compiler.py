@@ -10,7 +10,7 @@ For ReplyTo (16-bit size, two flag bytes, two strings), the decoder comes out as
         flags = buf[pos] << 8 | buf[pos + 1]
         pos += 2
         if flags & 256:
-            start = pos + 1; pos = start + buf[pos]; self.exchange = str(buf[start:pos], 'utf-8', 'surrogateescape')
+            start = pos + 1; pos = start + buf[pos]; self.exchange = buf[start:pos].decode('utf-8', 'surrogateescape')
         else:
             self.exchange = None
         ...
@@ -117,7 +117,7 @@ def _pack_line(f: Field) -> str:
     return f.type.pack
 
 
-_ENCODE_ERRORS = (AttributeError, EncodeError, LayoutError, OverflowError, TypeError, ValueError)
+_ENCODE_ERRORS = (AttributeError, EncodeError, IndexError, LayoutError, OverflowError, TypeError, ValueError)
 
 
 def _encode_failure(value: Struct, depth: int, error: Exception) -> EncodeError:

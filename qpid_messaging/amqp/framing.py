@@ -260,6 +260,30 @@ class Decoder:
                     command = COMMAND_UNPACKERS[data[start] << 8 | data[start + 1]](data, start, stop, 0)
                     if not command.CONTENT or channel << 4 | 1 in assemblies or len(assemblies) >= self.max_assemblies:
                         raise self._bad_begin(command, channel, pos)
+                    if end - stop >= 24:
+                        flags, kind, size, track, header_channel = _unpack(data, stop)
+                        body = stop + size
+                        if (
+                            flags == 0x3
+                            and kind == 2
+                            and track == 1
+                            and header_channel == channel
+                            and 12 <= size <= max_frame_size
+                            and end - body >= 12
+                        ):
+                            flags, kind, size, track, body_channel = _unpack(data, body)
+                            whole = body + size
+                            if (
+                                flags == 0x7
+                                and kind == 3
+                                and track == 1
+                                and body_channel == channel
+                                and 12 <= size <= max_frame_size
+                                and whole <= end
+                            ):
+                                units.append((channel, command, data[stop + 12 : body], data[body + 12 : whole]))
+                                pos = whole
+                                continue
                     assemblies[channel << 4 | 1] = _Assembly(1, command)
                 elif flags == 0x3 and kind == 2:
                     assembly = assemblies[channel << 4 | track]

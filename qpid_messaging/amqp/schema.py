@@ -11,6 +11,7 @@ decoders are generated at first use (`compiler.py`): a program uses a dozen of t
 from __future__ import annotations
 
 from collections.abc import Callable
+from struct import Struct as Layout
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from typing_extensions import Self
@@ -18,7 +19,7 @@ from typing_extensions import Self
 from . import compiler
 from .errors import EncodeError, ProtocolError
 from .types import NAMESPACE, WireType
-from .values import DECODERS, ENCODERS, MAX_DEPTH, LayoutError, unpack_uint32
+from .values import DECODERS, ENCODERS, MAX_DEPTH, LayoutError
 
 if TYPE_CHECKING:
     from enum import IntEnum
@@ -77,7 +78,7 @@ def struct(cls: type[S]) -> S | None:
     return Field(None, struct=cls)  # type: ignore[return-value]
 
 
-def session_header_bit(*, default: bool, kw_only: bool) -> bool:  # noqa: ARG001
+def session_header_bit(*, default: bool, kw_only: bool) -> bool:
     """Declare what travels in the session.header in front of the arguments."""
     return default
 
@@ -238,7 +239,7 @@ class RawStruct(Struct):
             self.type_code = type_code
             self.data = data
 
-    def pack(self, depth: int = 0) -> bytes:  # noqa: ARG002
+    def pack(self, depth: int = 0) -> bytes:
         return (len(self.data) + 2).to_bytes(4, "big") + bytes(self.type_code) + self.data
 
     def __eq__(self, other: object) -> bool:
@@ -265,22 +266,30 @@ class Unpackers(dict[int, "Callable[[bytes, int, int, int], Any]"]):
         return unpack
 
 
-_struct_unpackers = Unpackers(StructType.STRUCTS)
+class _StructUnpackers(Unpackers):
+    """The same for structs, of which those without class are kept as they came."""
+
+    def __missing__(self, code: int) -> Callable[[bytes, int, int, int], Any]:
+        return super().__missing__(code) if code in self._classes else _unpack_raw
+
+
+def _unpack_raw(buf: bytes, pos: int, end: int, depth: int) -> RawStruct:
+    return RawStruct((buf[pos + 4], buf[pos + 5]), buf[pos + 6 : end])
+
+
+struct_unpackers = _StructUnpackers(StructType.STRUCTS)
+unpack_size_and_code = Layout(">IH").unpack_from
 
 
 def decode_struct32(buf: bytes, pos: int, end: int, depth: int = 0) -> tuple[Struct, int]:
     """A struct behind its size and code; one that the table does not have comes as a RawStruct."""
-    start = pos + 4
-    stop = start + int(unpack_uint32(buf, pos)[0])
-    if stop > end or stop < start + 2:
-        raise ProtocolError(f"a struct of {stop - start} bytes overruns what holds it, or has no code", pos)
+    size, code = unpack_size_and_code(buf, pos)
+    stop = pos + 4 + size
+    if stop > end or size < 2:
+        raise ProtocolError(f"a struct of {size} bytes overruns what holds it, or has no code", pos)
     if depth > MAX_DEPTH:
         raise ProtocolError(f"values nested deeper than {MAX_DEPTH} levels", pos)
-    try:
-        unpack = _struct_unpackers[buf[start] << 8 | buf[start + 1]]
-    except KeyError:
-        return RawStruct((buf[start], buf[start + 1]), buf[start + 2 : stop]), stop
-    return unpack(buf, pos, stop, depth), stop
+    return struct_unpackers[code](buf, pos, stop, depth), stop
 
 
 def encode_struct32(value: object, depth: int = 0) -> bytes:

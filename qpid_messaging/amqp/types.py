@@ -5,7 +5,6 @@ generated encoders and decoders of `compiler.py`, where a call for each field wo
 """
 
 # The decoders and encoders of all types share one signature, whether they use all of it or not.
-# ruff: noqa: ARG001
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from uuid import UUID
 from .errors import EncodeError, ProtocolError
 from .ranges import RangeSet
 from .values import (
+    BYTE,
     decode_array,
     decode_list,
     decode_map,
@@ -29,7 +29,7 @@ from .values import (
 T = TypeVar("T")
 
 #: What the lines of the types refer to.
-NAMESPACE: dict[str, Any] = {"uuid_from_bytes": uuid_from_bytes, "unpack_uint32": unpack_uint32}
+NAMESPACE: dict[str, Any] = {"uuid_from_bytes": uuid_from_bytes, "unpack_uint32": unpack_uint32, "BYTE": BYTE}
 
 
 class WireType(Generic[T]):
@@ -68,11 +68,11 @@ def _variable(name: str, code: int, width: int, *, text: bool = False) -> WireTy
     """Bytes or UTF-8 behind a length of `width` bytes."""
     size = {1: "buf[pos]", 2: "(buf[pos] << 8 | buf[pos + 1])", 4: "unpack_uint32(buf, pos)[0]"}[width]
     start = f"start = pos + {width}; pos = start + {size}; "
-    number = {1: "uint8", 2: "uint16", 4: "uint32"}[width]
+    packed = {1: "BYTE[len(v)]", 2: "pack_uint16(len(v))", 4: "pack_uint32(len(v))"}[width]
     if text:
-        pack = f"v = v.encode('utf-8', 'surrogateescape'); out += pack_{number}(len(v)) + v"
-        return WireType(name, code, pack, start + "{target} = str(buf[start:pos], 'utf-8', 'surrogateescape')")
-    return WireType(name, code, f"out += pack_{number}(len(v)) + v", start + "{target} = buf[start:pos]")
+        pack = f"v = v.encode('utf-8', 'surrogateescape'); out += {packed} + v"
+        return WireType(name, code, pack, start + "{target} = buf[start:pos].decode('utf-8', 'surrogateescape')")
+    return WireType(name, code, f"out += {packed} + v", start + "{target} = buf[start:pos]")
 
 
 def _called(

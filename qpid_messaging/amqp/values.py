@@ -12,7 +12,6 @@ bytes do not back.
 """
 
 # The decoders and encoders of all types share one signature, whether they use all of it or not.
-# ruff: noqa: ARG001
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -35,8 +34,12 @@ _UINT32_MAX = (1 << 32) - 1
 Decoder = Callable[[bytes, int, int, int], "tuple[Any, int]"]
 Encoder = Callable[[Any, int], bytes]
 
+#: The byte of each number: a length of eight bits without a call.
+BYTE = [bytes((_number,)) for _number in range(256)]
+
 pack_uint32 = Layout(">I").pack
 unpack_uint32 = Layout(">I").unpack_from
+_unpack_int64 = Layout(">q").unpack_from
 _pack_two_uint32 = Layout(">II").pack
 _pack_code_size16 = Layout(">BH").pack
 _pack_code_size32 = Layout(">BI").pack
@@ -137,13 +140,14 @@ _new_uuid = UUID.__new__
 # UUID's constructor checks what cannot be wrong here, and costs more than the rest of a message's properties.
 _set_uuid_int = UUID.__dict__["int"].__set__
 _set_uuid_safe = UUID.__dict__["is_safe"].__set__
+_UNKNOWN_SAFETY = SafeUUID.unknown
 
 
 def uuid_from_bytes(raw: bytes) -> UUID:
     """The UUID of 16 bytes in network order; the caller has checked the length."""
     value = _new_uuid(UUID)
     _set_uuid_int(value, int.from_bytes(raw, "big"))
-    _set_uuid_safe(value, SafeUUID.unknown)
+    _set_uuid_safe(value, _UNKNOWN_SAFETY)
     return value
 
 
@@ -191,7 +195,10 @@ def decode_map(buf: bytes, pos: int, end: int, depth: int = 0) -> tuple[dict[str
     A map of size 0, without even a count, is what some peers send for an empty one.
     """
     start = pos
-    pos, stop = _enter(buf, pos, end, depth)
+    pos += 4
+    stop = pos + unpack_uint32(buf, start)[0]
+    if depth > MAX_DEPTH or stop > end:
+        _enter(buf, start, end, depth)  # says which
     result: dict[str, Any] = {}
     if pos == stop:
         return result, pos
@@ -203,13 +210,16 @@ def decode_map(buf: bytes, pos: int, end: int, depth: int = 0) -> tuple[dict[str
     while pos < stop:
         key_start = pos + 1
         key_stop = key_start + buf[pos]
-        key = str(buf[key_start:key_stop], "utf-8", "surrogateescape")
+        key = buf[key_start:key_stop].decode("utf-8", "surrogateescape")
         code = buf[key_stop]
         pos = key_stop + 1
         if code == 0x95:
             text = pos + 2
             pos = text + (buf[pos] << 8 | buf[pos + 1])
-            result[key] = str(buf[text:pos], "utf-8", "surrogateescape")
+            result[key] = buf[text:pos].decode("utf-8", "surrogateescape")
+        elif code == 0x31:
+            (result[key],) = _unpack_int64(buf, pos)
+            pos += 8
         else:
             result[key], pos = decoders[code](buf, pos, stop, depth)
         found += 1
@@ -470,15 +480,12 @@ def encode_map(value: dict[str, Any], depth: int = 0) -> bytes:
         try:
             raw = key.encode("utf-8", "surrogateescape")
             encoder = encoders.get(item.__class__) or _encoder_for(type(item))
-            parts += _KEY_SIZES[len(raw)], raw, encoder(item, depth)
+            parts += BYTE[len(raw)], raw, encoder(item, depth)
         except EncodeError as error:
             raise error.inside(key) from None
         except (AttributeError, UnicodeEncodeError, IndexError):
             raise EncodeError(_bad_key(key)) from None
     return _sized(b"".join(parts), len(value))
-
-
-_KEY_SIZES = [bytes((_size,)) for _size in range(256)]
 
 
 def _bad_key(key: object) -> str:
