@@ -22,7 +22,7 @@ from .effects import (
     QueueDeleted,
     SessionEnded,
 )
-from .errors import NotFound
+from .errors import NotAllowed, NotFound
 from .exchange import DirectExchange, Exchange, FanoutExchange, HeadersExchange, TopicExchange, exchange_class
 from .journal import Effect, Entry, Journal
 from .observer import Observer
@@ -34,6 +34,7 @@ from .timers import Timer, Timers
 
 if TYPE_CHECKING:
     from .connection import ConnectionHandler
+    from .management.ha import HighAvailability
     from .message import Message
     from .session import SessionHandler
 
@@ -90,6 +91,8 @@ class Broker:
         """The attached sessions, by user and name."""
         self.connections: dict[ConnectionHandler, None] = {}
         self.internal: dict[str, InternalService] = {}
+        self.ha: HighAvailability | None = None
+        """The broker's part in a cluster; None when it stands alone."""
         self.admission: Callable[[ConnectionHandler], tuple[int, str] | None] = lambda connection: None
         self.known_hosts: Callable[[], list[str]] = list
         """What connection.open-ok tells clients of other brokers to turn to."""
@@ -139,13 +142,18 @@ class Broker:
         Args:
             entry: the effects of one command.
             on_confirmed: called with the entry once it is safe.
+
+        Raises:
+            NotAllowed: this broker is a backup, and the entry changes what is replicated.
         """
+        if not self.journal.admits(entry.effects):
+            raise NotAllowed(f"replicated state is changed on the primary, this broker is {self.role}")
         entry.apply(self)
         self.journal.commit(entry, on_confirmed)
 
     def do(self, *effects: Effect) -> None:
-        """Commit effects that no command waits for."""
-        if effects:
+        """Commit effects that no command asked for; what is replicated, only the primary decides."""
+        if effects and self.journal.admits(effects):
             self.commit(Entry(effects))
 
     def dispatch(self, queue: Queue) -> None:
@@ -158,6 +166,7 @@ class Broker:
         while dirty:
             queue, _ = dirty.popitem()
             dispatch(self, queue)
+        self.journal.flush()
         pending = self.pending
         if pending:
             self.pending = {}
@@ -202,7 +211,7 @@ class Broker:
         """What deleting a queue does: its messages go to the alternate exchange, its bindings go with it."""
         effects: list[Effect] = []
         if queue.alternate_exchange is not None:
-            for entry in queue.available():
+            for entry in queue.entries.values():
                 effects += self.reroute(entry.message, queue.alternate_exchange)
             effects = [effect for effect in effects if not (isinstance(effect, Enqueue) and effect.queue is queue)]
         effects.append(QueueDeleted(queue))
@@ -225,11 +234,11 @@ class Broker:
         if queue.auto_delete_timeout > 0:
             self.timers.at(self.clock() + queue.auto_delete_timeout, lambda: self._delete_if_unused(queue))
         else:
-            self.commit(Entry(self.delete_queue_effects(queue)))
+            self.do(*self.delete_queue_effects(queue))
 
     def _delete_if_unused(self, queue: Queue) -> None:
         if queue.unused and not queue.deleted:
-            self.commit(Entry(self.delete_queue_effects(queue)))
+            self.do(*self.delete_queue_effects(queue))
             self.settle()
 
     # -- records of sessions that outlive their connections

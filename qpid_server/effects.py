@@ -33,16 +33,17 @@ __all__ = [
 class Enqueue(Effect):
     """A message is put at the end of a queue. ``entry`` is its place there, once applied."""
 
-    __slots__ = ("entry", "message", "queue")
+    __slots__ = ("entry", "message", "position", "queue")
     entry: QueueEntry
 
-    def __init__(self, queue: Queue, message: Message) -> None:
+    def __init__(self, queue: Queue, message: Message, position: int | None = None) -> None:
         self.queue = queue
         self.message = message
+        self.position = position
 
     def apply(self, broker: Broker) -> None:
         """Take a position on the queue; nobody is offered the message yet."""
-        self.entry = self.queue.enqueue(self.message)
+        self.entry = self.queue.enqueue(self.message, self.position)
 
     def confirmed(self, broker: Broker) -> None:
         """Offer the message."""

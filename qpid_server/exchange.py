@@ -161,6 +161,10 @@ class Exchange:
             if binding.exchange is self and self._key(binding.key) == self._key(key)
         ]
 
+    def has_binding(self, queue: Queue, key: str, arguments: Mapping[str, Any]) -> bool:
+        """Whether :meth:`bind` would find the same there."""
+        return self._identity(queue, key, arguments) in self.bindings
+
     def remove(self, binding: Binding) -> None:
         """Take away a binding that is there."""
         destination = binding.destination

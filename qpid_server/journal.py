@@ -97,3 +97,10 @@ class Journal:
     def when_confirmed(self, callback: Callable[[], None]) -> None:
         """Call back once everything committed so far is confirmed: at once, when nothing is waited for."""
         callback()
+
+    def admits(self, effects: Sequence[Effect]) -> bool:
+        """Whether this broker may decide such effects: a backup decides none on replicated state."""
+        return True
+
+    def flush(self) -> None:
+        """Everything that one read brought has been committed: tell whoever follows."""

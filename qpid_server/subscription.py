@@ -16,6 +16,7 @@ from qpid_messaging.amqp.codec import encode_command
 from qpid_messaging.amqp.framing import encode
 
 from .effects import Dequeue
+from .errors import ResourceDeleted
 from .line import AVAILABLE
 from .message import format_resume_id, parse_resume_id
 from .queue import Queue, QueueEntry
@@ -218,9 +219,10 @@ class Subscription:
                 session.incomplete[delivery_id] = delivery
             if self.accept or not self.acquire:
                 session.unsettled[delivery_id] = delivery
+                if not self.acquire:
+                    session.sweep()
         if self.acquire and not self.accept:
             session.broker.do(Dequeue(self.queue, (entry,)))
-        connection.delivered(len(data))
         if self._messages <= 0 or self._bytes <= 0:
             self.refresh()
 
@@ -244,8 +246,11 @@ class Subscription:
         self.stop()
 
     def queue_deleted(self) -> None:
-        """The queue is gone: its session is told that it was deleted."""
-        self.session.queue_deleted(self)
+        """The queue is gone: a session that waits for its messages (has credit) is told so, and ends with that."""
+        queue = self.queue
+        if self in queue.consumers or self in queue.browsers:
+            error = ResourceDeleted(f"Queue {queue.name} has been deleted.")
+            self.session.fail(error, self.session.machine.next_incoming - 1, None)
 
     def __repr__(self) -> str:
         return f"<Subscription {self.destination!r} of {self.queue.name!r}>"

@@ -1,9 +1,9 @@
 """The difference: what a member that joins needs, where the rest of the log is not enough.
 
-The joiner says which messages it holds, by replication id. The primary answers with its configuration, the ids that each
-queue holds, in order, the messages that the joiner lacks, and the records of sessions, all as they stood at one position
-of the log; what was appended meanwhile follows. So a member that comes back brings what it has, and one that has a tail
-which nobody else ever had loses it.
+The joiner says which messages it holds, by replication id. The primary answers with its configuration, the ids that
+each queue holds, in order, the messages that the joiner lacks, and the records of sessions, all as they stood at one
+position of the log; what was appended meanwhile follows. So a member that comes back brings what it has, and one that
+has a tail which nobody else ever had loses it.
 
 Records, in this order: DIFFERENCE (exchanges, queues, bindings), then for each queue MESSAGES* and QUEUE, then
 SESSIONS and CAUGHT_UP.
@@ -86,6 +86,11 @@ def _bindings(broker: Broker) -> list[dict[str, Any]]:
         for binding in queue.bindings
         if binding.exchange.name and binding.exchange.replicate is not Replicate.NONE
     ]
+
+
+def _binding_identity(binding: dict[str, Any]) -> tuple[str, str, str, str]:
+    arguments = repr(sorted((binding["arguments"] or {}).items()))
+    return binding["queue"], binding["exchange"], binding["key"], arguments
 
 
 def difference(broker: Broker, log: Log, held: bytes) -> Iterator[bytes]:
@@ -186,8 +191,8 @@ def _packed_queue(name: str, entries: list[QueueEntry]) -> bytes:
 class Joining:
     """Takes the records of a difference and makes this broker equal to its primary.
 
-    Between the first record and the last this broker is neither here nor there: it is in catch-up, and no primary can be
-    made of it.
+    Between the first record and the last this broker is neither here nor there: it is in catch-up, and no primary can
+    be made of it.
 
     Args:
         broker: the joiner.
@@ -239,13 +244,18 @@ class Joining:
         queues = {declaration["name"]: declaration for declaration in values["queues"]}
         for queue in list(broker.queues.values()):
             wanted = queues.get(queue.name)
-            if queue.replicate is not Replicate.NONE if wanted is None else queue_declaration(queue) != wanted:
+            gone = queue.replicate is not Replicate.NONE if wanted is None else queue_declaration(queue) != wanted
+            if gone:
                 QueueDeleted(queue).apply(broker)
         for name, exchange in list(broker.exchanges.items()):
             if name in STANDARD:
                 continue
             wanted = exchanges.get(name)
-            if exchange.replicate is not Replicate.NONE if wanted is None else exchange_declaration(exchange) != wanted:
+            if wanted is None:
+                gone = exchange.replicate is not Replicate.NONE
+            else:
+                gone = exchange_declaration(exchange) != wanted
+            if gone:
                 ExchangeDeleted(exchange).apply(broker)
         for name, declaration in exchanges.items():
             if name not in broker.exchanges:
@@ -257,15 +267,13 @@ class Joining:
 
     def _bind(self, wanted: list[dict[str, Any]]) -> None:
         broker = self._broker
-        missing = list(wanted)
+        keep = {_binding_identity(binding) for binding in wanted}
         for binding in _bindings(broker):
-            if binding in missing:
-                missing.remove(binding)
-            else:
+            if _binding_identity(binding) not in keep:
                 queue, exchange = broker.queues[binding["queue"]], broker.exchanges[binding["exchange"]]
                 Unbound(queue, exchange, binding["key"]).apply(broker)
         for binding in wanted:
-            # All of them: one Unbound takes every binding of a key, and to bind again what is bound changes nothing.
+            # All of them: Unbound takes every binding of its key, and to bind again what is bound changes nothing.
             queue, exchange = broker.queues[binding["queue"]], broker.exchanges[binding["exchange"]]
             Bound(queue, exchange, binding["key"], binding["arguments"]).apply(broker)
 

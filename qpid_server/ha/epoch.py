@@ -1,8 +1,8 @@
 """Epochs and positions: how members of a cluster tell which history is newer.
 
-An epoch is the reign of one primary: a counter and the id of the broker that was promoted. It is totally ordered, and no
-two brokers ever have the same one. A position is the last entry of a log, as (epoch of that entry, index): the log with
-the greater position is the newer one, and two logs that agree on a position agree on all that came before it.
+An epoch is the reign of one primary: a counter and the id of the broker that was promoted. It is totally ordered, and
+no two brokers ever have the same one. A position is the last entry of a log, as (epoch of that entry, index): the log
+with the greater position is the newer one, and two logs that agree on a position agree on all that came before it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,8 @@ class Epoch(NamedTuple):
         return f"{self.counter}:{self.broker[:8]}" if self.broker else str(self.counter)
 
 
-class Position(NamedTuple):
+@dataclass(frozen=True, order=True)
+class Position:
     """The last entry of a log."""
 
     epoch: Epoch

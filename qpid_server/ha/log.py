@@ -1,8 +1,9 @@
 """The replicated log: every change of replicated state, in one order, and how far it is safe.
 
 One class serves both roles, since a backup becomes a primary with the very same state. On a primary, `commit` turns an
-entry into a record, gives it to the followers, and confirms it when every backup of the in-sync set has it. On a backup,
-`follow` applies the primary's entries, and `confirm` says which of them may be offered once this broker is promoted.
+entry into a record, gives it to the followers, and confirms it when every backup of the in-sync set has it. On a
+backup, `follow` applies the primary's entries, and `confirm` says which of them may be offered once this broker is
+promoted.
 
 Invariants (each was written against a way to lose or double a message):
 
@@ -15,7 +16,7 @@ Invariants (each was written against a way to lose or double a message):
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -164,16 +165,11 @@ class Log(Journal):
         """Take an entry that was just applied; see `Journal.commit`.
 
         What backups do not hold is confirmed at once; the rest once it is safe.
-
-        Raises:
-            ReplicationError: this broker is not the primary, so nothing that is replicated may change here.
         """
         effects = [effect for effect in entry.effects if effect.replicated]
         if not effects:
             super().commit(entry, on_confirmed)
             return
-        if not self.primary:
-            raise ReplicationError("replicated state changes on the primary only")
         configuration = True
         for effect in effects:
             if type(effect) is Enqueue:
@@ -187,6 +183,10 @@ class Log(Journal):
         callback = None if on_confirmed is None else (lambda: on_confirmed(entry))
         self._append(data, list(entry.effects), callback, configuration)
         self._advance()
+
+    def admits(self, effects: Sequence[Effect]) -> bool:
+        """Replicated state is changed on the primary only."""
+        return self.primary or not any(effect.replicated for effect in effects)
 
     def _identify(self, effect: Enqueue) -> None:
         message = effect.message
@@ -229,18 +229,23 @@ class Log(Journal):
         if self._holds.pop(reason, None) is not None:
             self._advance()
 
-    def promote(self, epoch: Epoch) -> None:
+    def promote(self, epoch: Epoch, *, inherited: bool) -> None:
         """Become the primary: append under `epoch` from now on.
 
         The entries that this broker inherited and does not know to be confirmed wait to be confirmed in the new epoch,
         behind which an empty entry marks its start. What may have been delivered before is marked so.
+
+        Args:
+            epoch: the new reign.
+            inherited: another broker reigned before; False where this one only takes a new epoch.
         """
         self.primary = True
         self.epoch = epoch
         self._number = 0
-        for queue in self.broker.queues.values():
-            for queued in queue.entries.values():
-                queued.redelivered = True
+        if inherited:
+            for queue in self.broker.queues.values():
+                for queued in queue.entries.values():
+                    queued.redelivered = True
         self._append(encode_entry([], None, 0, self.wall), [], None, True)
         self._advance()
 
@@ -301,6 +306,9 @@ class Log(Journal):
             if confirmed:
                 follower.push(pack_index(Record.CONFIRMED, confirmed))
             follower.flush()
+            if follower.behind:
+                # Other work first: the next piece goes out with the next turn.
+                self.broker.timers.at(self.broker.clock(), self.broker.settle)
 
     def _safe(self) -> int:
         """Index up to which the in-sync set holds the log."""
@@ -410,7 +418,5 @@ class _Offered(Effect):
 
     def confirmed(self, broker: Broker) -> None:
         """Offer the message."""
-        queue = self.entry.queue
-        queue.offer(self.entry)
-        if queue.waiting:
-            broker.dirty[queue] = None
+        self.entry.queue.offer(self.entry)
+        broker.dirty[self.entry.queue] = None

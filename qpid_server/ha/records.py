@@ -30,7 +30,6 @@ from ..effects import (
 from ..journal import Effect, Mark
 from ..message import Message, ReplicationId
 from ..queue import Queue, Replicate
-from .epoch import Epoch
 
 if TYPE_CHECKING:
     from ..broker import Broker
@@ -52,6 +51,7 @@ class Record(IntEnum):
     REFUSED = 5
     JOIN = 6
     ACTIVE = 7
+    JOINED = 8
     # a primary to a backup that joins: the difference
     DIFFERENCE = 16
     QUEUE = 17
@@ -142,7 +142,7 @@ class Run(NamedTuple):
 
     epoch: tuple[int, str]
     first: int
-    count: int
+    length: int
 
 
 def runs(ids: Iterable[ReplicationId]) -> Iterator[Run]:

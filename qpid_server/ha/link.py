@@ -1,0 +1,227 @@
+"""A link to another broker of the cluster: batches of records, over AMQP 0-10.
+
+A member dials another one as a client that names itself a peer, attaches one session, subscribes to the service
+`qpid.ha` and sends it transfers; their bodies are batches (see `records`). Requests are answered in the order in which
+they came.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import suppress
+from typing import Any, Protocol
+
+import anyio
+import anyio.abc
+
+from qpid_messaging.amqp import commands as c
+from qpid_messaging.amqp import sasl
+from qpid_messaging.amqp.connection import ClientConnection
+from qpid_messaging.amqp.events import Attached, Broken, Closed, Detached, Event, Failed, Incoming, Opened
+from qpid_messaging.amqp.session import Session
+
+SERVICE = "qpid.ha"
+"""Name of the internal service that peers talk to."""
+PEER_PROPERTY = "qpid.ha-peer"
+"""Client property that names a connection a peer's."""
+_UNLIMITED = 0xFFFFFFFF
+_READ_SIZE = 1 << 18
+
+
+class LinkError(Exception):
+    """The link cannot be made, or is gone; the text says why."""
+
+
+class Network(Protocol):
+    """How members reach each other: TCP in production, something in memory in a simulation."""
+
+    async def connect(self, host: str, port: int) -> anyio.abc.ByteStream:
+        """Open a connection.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+
+
+class TCPNetwork:
+    """Members are reached over TCP."""
+
+    async def connect(self, host: str, port: int) -> anyio.abc.ByteStream:
+        """Open a TCP connection."""
+        return await anyio.connect_tcp(host, port)
+
+
+class Credentials:
+    """Who this broker is to the others (`ha-username`, `ha-password`, `ha-mechanism`)."""
+
+    def __init__(self, username: str | None, password: str | None, mechanism: str | None) -> None:
+        self.username = username or None
+        self.password = password
+        self.permitted = [mechanism] if mechanism else None
+
+    def choose(self, offered: list[str]) -> sasl.Mechanism:
+        """The SASL mechanism to use with a peer."""
+        return sasl.choose(offered, self.username, self.password, permitted=self.permitted, trace="qpid.ha")
+
+
+class PeerLink:
+    """An open link; `PeerLink.open` makes one.
+
+    Attributes:
+        address: host:port that was dialled.
+        local_host: this broker's host as the peer sees it; empty where the network does not tell.
+    """
+
+    def __init__(self, address: str, stream: anyio.abc.ByteStream, machine: ClientConnection) -> None:
+        self.address = address
+        self.local_host = _local_host(stream)
+        self._stream = stream
+        self._machine = machine
+        self._session = Session(f"qpid.ha.{id(self):x}".encode())
+        self._batches: deque[bytes] = deque()
+        self._sending = anyio.Lock()
+
+    @classmethod
+    async def open(
+        cls,
+        network: Network,
+        host: str,
+        port: int,
+        credentials: Credentials,
+        properties: dict[str, Any],
+        heartbeat: int,
+    ) -> PeerLink:
+        """Dial a peer.
+
+        Args:
+            network: how to get there.
+            host, port: where it listens.
+            credentials: who to be.
+            properties: client properties beside the one that names a peer.
+            heartbeat: seconds.
+
+        Raises:
+            LinkError: it is not there, does not let us in, or speaks something else.
+        """
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            stream = await network.connect(host, port)
+        except OSError as error:
+            raise LinkError(f"{address}: {error}") from error
+        machine = ClientConnection(
+            credentials.choose, client_properties={PEER_PROPERTY: 1, **properties}, heartbeat=heartbeat
+        )
+        link = cls(address, stream, machine)
+        try:
+            await link._open()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await anyio.aclose_forcefully(stream)
+            raise
+        return link
+
+    async def _open(self) -> None:
+        await self._until(Opened)
+        self._machine.attach(self._session)
+        await self._until(Attached)
+        self._session.send(
+            c.MessageSubscribe(
+                queue=SERVICE,
+                destination=SERVICE,
+                accept_mode=c.AcceptMode.NONE,
+                acquire_mode=c.AcquireMode.PRE_ACQUIRED,
+            )
+        )
+        for unit in (c.CreditUnit.MESSAGE, c.CreditUnit.BYTE):
+            self._session.send(c.MessageFlow(destination=SERVICE, unit=unit, value=_UNLIMITED))
+        await self._write()
+
+    async def _until(self, wanted: type[Event]) -> None:
+        found = False
+        while not found:
+            await self._write()
+            for event in await self._read():
+                found = found or type(event) is wanted
+
+    def send(self, batch: bytes) -> None:
+        """Queue a batch; `flush` writes it."""
+        self._session.send(c.MessageTransfer(destination=SERVICE, accept_mode=c.AcceptMode.NONE), None, batch)
+
+    async def flush(self) -> None:
+        """Write what is queued.
+
+        Raises:
+            LinkError: the link is gone.
+        """
+        await self._write()
+
+    async def request(self, record: bytes) -> bytes:
+        """Send a batch and wait for the answer to it."""
+        self.send(record)
+        await self._write()
+        return await self.receive()
+
+    async def receive(self) -> bytes:
+        """The next batch of the peer.
+
+        Raises:
+            LinkError: the link is gone.
+        """
+        while not self._batches:
+            await self._read()
+            await self._write()
+        return self._batches.popleft()
+
+    async def heartbeats(self, interval: float) -> None:
+        """Send a heartbeat each `interval` seconds until cancelled, or until the link is gone, which the reader sees."""
+        with suppress(LinkError):
+            while True:
+                await anyio.sleep(interval)
+                self._machine.send_heartbeat()
+                await self._write()
+
+    async def aclose(self) -> None:
+        """Close the link, in order where the peer is there to see it."""
+        self._machine.close()
+        with anyio.move_on_after(0.1, shield=True):
+            with suppress(LinkError):
+                await self._write()
+        with anyio.CancelScope(shield=True):
+            await anyio.aclose_forcefully(self._stream)
+
+    async def _write(self) -> None:
+        async with self._sending:
+            data = self._machine.data_to_send()
+            if data:
+                try:
+                    await self._stream.send(data)
+                except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+                    raise LinkError(f"{self.address}: connection lost while sending") from error
+
+    async def _read(self) -> list[Event]:
+        try:
+            data = await self._stream.receive(_READ_SIZE)
+        except (OSError, anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            raise LinkError(f"{self.address}: connection lost") from error
+        events = self._machine.receive(data)
+        for event in events:
+            kind = type(event)
+            if kind is Incoming:
+                assert isinstance(event, Incoming)
+                if isinstance(event.command, c.MessageTransfer):
+                    self._batches.append(event.body or b"")
+                event.session.complete(event.id)
+            elif isinstance(event, Closed):
+                raise LinkError(f"{self.address}: {event.text or 'closed the connection'}")
+            elif isinstance(event, Failed):
+                raise LinkError(f"{self.address}: {event.exception.description}")
+            elif isinstance(event, Detached):
+                raise LinkError(f"{self.address}: detached the session (code {event.code})")
+            elif isinstance(event, Broken):
+                raise LinkError(f"{self.address}: {event.error}")
+        return events
+
+
+def _local_host(stream: anyio.abc.ByteStream) -> str:
+    address = stream.extra(anyio.abc.SocketAttribute.local_address, None)
+    return str(address[0]) if isinstance(address, tuple) else ""

@@ -1,0 +1,132 @@
+"""What a backup makes of its primary's batches, without I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .difference import Joining, inventory
+from .epoch import NO_EPOCH, Epoch, Position
+from .records import (
+    Record,
+    ReplicationError,
+    pack_index,
+    pack_map,
+    unpack_index,
+    unpack_map,
+    unpack_records,
+)
+
+if TYPE_CHECKING:
+    from ..broker import Broker
+    from .log import Log
+
+
+class Refusal(Exception):
+    """The broker that was asked to be followed says no; the text says why."""
+
+
+class Member(Protocol):
+    """Who is told what the primary says of the backup itself."""
+
+    def joined(self, epoch: Epoch, *, difference: bool) -> None:
+        """The primary took this broker in, under its epoch; a difference comes first.
+
+        Raises:
+            ReplicationError: this broker promised a later epoch.
+        """
+
+    def ready(self) -> None:
+        """The primary waits for this broker from now on."""
+
+    def take_members(self, values: dict[str, Any]) -> None:
+        """Who the members are."""
+
+
+class Replica:
+    """A backup's end of one link to a primary.
+
+    Args:
+        broker: the backup.
+        log: its log.
+        member: told what concerns its role.
+    """
+
+    def __init__(self, broker: Broker, log: Log, member: Member) -> None:
+        self._broker = broker
+        self._log = log
+        self._member = member
+        self._joining: Joining | None = None
+        self._epoch = NO_EPOCH
+        self._joined = False
+        self._confirmed = -1
+
+    def request(
+        self, broker_id: str, address: str, position: Position, promised: Epoch, *, asynchronous: bool
+    ) -> bytes:
+        """The request to join.
+
+        Args:
+            broker_id: who this is.
+            address: where the others reach it.
+            position: how far its log goes.
+            promised: the highest epoch that it promised.
+            asynchronous: the primary shall never wait for it.
+        """
+        return pack_map(
+            Record.JOIN,
+            {
+                "broker": broker_id,
+                "address": address,
+                "position": [position.epoch.counter, position.epoch.broker, position.index],
+                "promised": list(promised),
+                "inventory": inventory(self._broker),
+                "async": asynchronous,
+            },
+        )
+
+    def take(self, batch: bytes) -> None:
+        """Take a batch of the primary.
+
+        Raises:
+            Refusal: it does not take this broker in.
+            ReplicationError: the batch does not fit what is here; to join anew brings the difference.
+        """
+        try:
+            for kind, payload in unpack_records(batch):
+                self._take(kind, payload)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ReplicationError(f"the primary's batch cannot be understood ({error!r})") from error
+
+    def confirmation(self) -> bytes | None:
+        """What to tell the primary: how far this broker holds the log, where that changed."""
+        index = self._log.last.index
+        if not self._joined or self._joining is not None or index == self._confirmed:
+            return None
+        self._confirmed = index
+        return pack_index(Record.POSITION, index)
+
+    def _take(self, kind: int, payload: bytes) -> None:
+        if kind == Record.ENTRY:
+            self._log.follow(int.from_bytes(payload[:8], "big"), self._epoch, payload[8:])
+        elif kind == Record.CONFIRMED:
+            self._log.confirm(unpack_index(payload))
+        elif self._joining is not None and Record.DIFFERENCE <= kind <= Record.CAUGHT_UP:
+            if self._joining.take(kind, payload):
+                self._joining = None
+        elif kind == Record.EPOCH:
+            values = unpack_map(payload)
+            self._epoch = Epoch(values["counter"], values["broker"])
+        elif kind == Record.MEMBERS:
+            self._member.take_members(unpack_map(payload))
+        elif kind == Record.READY:
+            self._member.ready()
+        elif kind == Record.JOINED:
+            values = unpack_map(payload)
+            self._member.joined(Epoch(*values["epoch"]), difference=values["difference"])
+            self._joined = True
+            if values["difference"]:
+                self._joining = Joining(self._broker, self._log)
+        elif kind == Record.REFUSED:
+            raise Refusal(str(unpack_map(payload)["text"]))
+        else:
+            raise ReplicationError(f"record {kind} is none that a primary sends")

@@ -1,0 +1,96 @@
+"""Asking all other members at once how they stand."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import anyio
+
+from .link import LinkError, PeerLink
+from .promotion import MemberStatus
+from .records import Record, ReplicationError, pack_record, unpack_map, unpack_records
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+
+_log = logging.getLogger("qpid_server.ha")
+
+Answers = list[tuple[PeerLink, MemberStatus]]
+
+
+async def dial(cluster: Cluster, address: str) -> PeerLink:
+    """Open a link to the broker at host:port.
+
+    Raises:
+        LinkError: it cannot be opened.
+    """
+    host, _, port = address.rpartition(":")
+    heartbeat = max(1, round(cluster.options.link_heartbeat_interval))
+    return await PeerLink.open(
+        cluster.network, host.strip("[]"), int(port), cluster.credentials, {"qpid.ha-admin": 1}, heartbeat
+    )
+
+
+def one_record(batch: bytes) -> tuple[int, bytes]:
+    """The single record of a batch.
+
+    Raises:
+        ReplicationError: the batch is another one.
+    """
+    records = list(unpack_records(batch))
+    if len(records) != 1:
+        raise ReplicationError("an answer is one record")
+    return records[0]
+
+
+async def ask_status(link: PeerLink) -> MemberStatus:
+    """Ask the broker at the other end how it stands.
+
+    Raises:
+        LinkError: the link is gone, or its answer makes no sense.
+    """
+    return status_of(link, await link.request(pack_record(Record.STATUS)))
+
+
+def status_of(link: PeerLink, batch: bytes) -> MemberStatus:
+    """The status in an answer (see `ask_status`)."""
+    try:
+        _, payload = one_record(batch)
+        return MemberStatus.from_map(unpack_map(payload), link.address)
+    except (ReplicationError, KeyError, TypeError, ValueError) as error:
+        raise LinkError(f"{link.address}: answer cannot be understood ({error})") from error
+
+
+ANSWER_TIME = 1.0
+"""Seconds that a member has to say how it stands, or to promise; one that does not is taken for absent."""
+
+
+async def survey(cluster: Cluster) -> Answers:
+    """Ask every other member; those that do not answer in `ANSWER_TIME` seconds are left out.
+
+    Returns:
+        An open link and the status for each that answered; the caller closes the links.
+    """
+    answers: Answers = []
+
+    async def ask(address: str) -> None:
+        link: PeerLink | None = None
+        kept = False
+        try:
+            link = await dial(cluster, address)
+            status = await ask_status(link)
+            if cluster.met(status):
+                answers.append((link, status))
+                kept = True
+        except LinkError as error:
+            _log.debug("%s", error)
+        finally:
+            if link is not None and not kept:
+                await link.aclose()
+
+    with anyio.move_on_after(ANSWER_TIME):
+        async with anyio.create_task_group() as tasks:
+            for address in cluster.addresses_of_others():
+                tasks.start_soon(ask, address)
+    return answers

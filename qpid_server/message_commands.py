@@ -1,0 +1,236 @@
+"""The commands of the message, tx and execution classes, except message.transfer (AMQP 0-10)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qpid_messaging.amqp import commands as c
+from qpid_messaging.amqp.ranges import RangeSet
+
+from .effects import Dequeue
+from .errors import CommandInvalid, IllegalArgument, NotAllowed, NotImplementedFeature, ResourceLocked
+from .journal import Effect, Entry
+from .line import GONE
+from .node_commands import owned_queue
+from .session import HANDLERS, SessionHandler
+from .subscription import Subscription
+from .transaction import Transaction, dequeues
+
+__all__ = ["subscribe"]
+
+_MASK = 0xFFFFFFFF
+
+#: Arguments of message.subscribe of the C++ broker that are still to be built.
+_SUBSCRIBE_REFUSED = frozenset(
+    {"x-apache-selector", "qpid.selector", "qpid.replicating-subscription", "qpid.browse-only", "no-local"}
+)
+
+
+def subscribe(session: SessionHandler, command_id: int, command: c.MessageSubscribe) -> None:
+    """message.subscribe.
+
+    Raises:
+        SessionError: no such queue (404), the destination is in use (530), the queue is locked (405).
+    """
+    broker = session.broker
+    destination = command.destination or ""
+    if destination in session.subscriptions or destination in session.services:
+        raise NotAllowed(f"Consumer tags must be unique: {destination}")
+    service = broker.internal.get(command.queue or "")
+    if service is not None:
+        session.services[destination] = service
+        service.subscribe(session, command_id, command)
+        return
+    queue = owned_queue(session, command.queue)
+    arguments: dict[str, Any] = command.arguments or {}
+    for name, value in arguments.items():
+        if name in _SUBSCRIBE_REFUSED and value not in (None, False, 0, ""):
+            raise NotImplementedFeature(f"message.subscribe argument {name}")
+    if command.resume_id:
+        raise NotImplementedFeature("message.subscribe with resume-id")
+    if queue.exclusive_subscription is not None:
+        raise ResourceLocked(f"Queue {queue.name} has an exclusive consumer. No more consumers allowed.")
+    if command.exclusive and queue.subscriptions:
+        raise ResourceLocked(f"Queue {queue.name} already has consumers. Exclusive access denied.")
+    claim = arguments.get("qpid.claim")
+    if claim is not None and not (isinstance(claim, list) and all(isinstance(text, str) for text in claim)):
+        raise IllegalArgument("qpid.claim is not a list of resume ids")
+    subscription = Subscription(
+        session,
+        queue,
+        destination,
+        accept=command.accept_mode != c.AcceptMode.NONE,
+        acquire=command.acquire_mode != c.AcquireMode.NOT_ACQUIRED,
+        exclusive=command.exclusive,
+        arguments=arguments,
+        resume_ids=bool(arguments.get("qpid.resume-ids")),
+        claim=claim or None,
+    )
+    session.subscriptions[destination] = subscription
+    queue.subscriptions[subscription] = None
+    if command.exclusive:
+        queue.exclusive_subscription = subscription
+    for observer in broker.observers:
+        observer.subscribed(subscription)
+    session.complete(command_id)
+
+
+def cancel(session: SessionHandler, command_id: int, command: c.MessageCancel) -> None:
+    """message.cancel: NotFound where there is no such subscription."""
+    service = session.services.pop(command.destination or "", None)
+    if service is not None:
+        service.cancel(session, command.destination or "")
+    else:
+        session.cancel(session.subscription(command.destination))
+    session.complete(command_id)
+
+
+def set_flow_mode(session: SessionHandler, command_id: int, command: c.MessageSetFlowMode) -> None:
+    """message.set-flow-mode: window or credit."""
+    if (command.destination or "") not in session.services:
+        session.subscription(command.destination).set_window(command.flow_mode == c.FlowMode.WINDOW)
+    session.complete(command_id)
+
+
+def flow(session: SessionHandler, command_id: int, command: c.MessageFlow) -> None:
+    """message.flow: more credit."""
+    unit, value = command.unit or 0, command.value or 0
+    if unit not in (c.CreditUnit.MESSAGE, c.CreditUnit.BYTE):
+        raise IllegalArgument(f"Invalid value for unit {unit}")
+    service = session.services.get(command.destination or "")
+    if service is not None:
+        service.flow(session, command.destination or "", unit, value)
+    else:
+        session.subscription(command.destination).add_credit(unit, value)
+    session.complete(command_id)
+
+
+def flush(session: SessionHandler, command_id: int, command: c.MessageFlush) -> None:
+    """message.flush: send what there is, then take the credit away.
+
+    With a claim it waits until everything in the journal is confirmed: nothing can come back later that is not there now.
+    """
+    if (command.destination or "") in session.services:
+        session.complete(command_id)
+        return
+    subscription = session.subscription(command.destination)
+    if subscription.claim is None:
+        subscription.flush()
+        session.complete(command_id)
+    else:
+        def settled() -> None:
+            if not subscription.cancelled:
+                subscription.flush()
+                session.complete(command_id)
+
+        session.broker.journal.when_confirmed(settled)
+
+
+def stop(session: SessionHandler, command_id: int, command: c.MessageStop) -> None:
+    """message.stop: no more credit."""
+    if (command.destination or "") not in session.services:
+        session.subscription(command.destination).stop()
+    session.complete(command_id)
+
+
+def accept(session: SessionHandler, command_id: int, command: c.MessageAccept) -> None:
+    """message.accept: the messages leave their queues, in a transaction at its commit."""
+    found = session.deliveries(command.transfers)
+    unsettled = session.unsettled
+    for transfer_id, _ in found:
+        del unsettled[transfer_id]
+    if session.transaction is not None:
+        session.transaction.accepted.update(found)
+        session.complete(command_id)
+        return
+    effects = dequeues(
+        delivery.entry for _, delivery in found if delivery.entry.owner is delivery.subscription
+    )
+    if effects:
+        session.commit(Entry(effects, None, command_id))
+    else:
+        session.complete(command_id)
+
+
+def release(session: SessionHandler, command_id: int, command: c.MessageRelease) -> None:
+    """message.release: acquired messages go back to their places."""
+    for transfer_id, delivery in session.deliveries(command.transfers):
+        del session.unsettled[transfer_id]
+        entry = delivery.entry
+        if entry.owner is delivery.subscription:
+            entry.queue.release(entry, redelivered=command.set_redelivered)
+            session.broker.dirty[entry.queue] = None
+    session.complete(command_id)
+
+
+def reject(session: SessionHandler, command_id: int, command: c.MessageReject) -> None:
+    """message.reject: acquired messages go to the alternate exchange of their queue, or nowhere."""
+    effects: list[Effect] = []
+    for transfer_id, delivery in session.deliveries(command.transfers):
+        del session.unsettled[transfer_id]
+        entry = delivery.entry
+        if entry.owner is delivery.subscription and entry.state != GONE:
+            entry.queue.rejects += 1
+            effects += session.broker.reject_effects(entry.queue, [entry])
+    if effects:
+        session.commit(Entry(effects, None, command_id))
+    else:
+        session.complete(command_id)
+
+
+def acquire(session: SessionHandler, command_id: int, command: c.MessageAcquire) -> None:
+    """message.acquire: a browser takes what it saw; the result names those that nobody else had."""
+    acquired = RangeSet()
+    taken: list[Effect] = []
+    for transfer_id, delivery in session.deliveries(command.transfers):
+        entry, subscription = delivery.entry, delivery.subscription
+        if entry.queue.acquire(entry, subscription):
+            acquired.add(transfer_id & _MASK)
+            if not subscription.accept:
+                del session.unsettled[transfer_id]
+                taken.append(Dequeue(entry.queue, (entry,)))
+    session.broker.do(*taken)
+    session.result(command_id, c.Acquired(transfers=acquired))
+
+
+def tx_select(session: SessionHandler, command_id: int, command: c.TxSelect) -> None:
+    """tx.select: from now on the session is transactional."""
+    if session.transaction is None:
+        session.transaction = Transaction(session)
+    session.complete(command_id)
+
+
+def tx_commit(session: SessionHandler, command_id: int, command: c.TxCommit) -> None:
+    """tx.commit: all that was published and accepted, in one entry."""
+    _transaction(session).commit(command_id)
+
+
+def tx_rollback(session: SessionHandler, command_id: int, command: c.TxRollback) -> None:
+    """tx.rollback: nothing of it; what was accepted can be accepted or released again."""
+    _transaction(session).rollback()
+    session.complete(command_id)
+
+
+def _transaction(session: SessionHandler) -> Transaction:
+    if session.transaction is None:
+        raise CommandInvalid("Session has not been selected for use with transactions")
+    return session.transaction
+
+
+HANDLERS.update(
+    {
+        c.MessageSubscribe: subscribe,
+        c.MessageCancel: cancel,
+        c.MessageSetFlowMode: set_flow_mode,
+        c.MessageFlow: flow,
+        c.MessageFlush: flush,
+        c.MessageStop: stop,
+        c.MessageAccept: accept,
+        c.MessageRelease: release,
+        c.MessageReject: reject,
+        c.MessageAcquire: acquire,
+        c.TxSelect: tx_select,
+        c.TxCommit: tx_commit,
+        c.TxRollback: tx_rollback,
+    }
+)

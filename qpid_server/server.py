@@ -1,0 +1,240 @@
+"""The shell of the broker: listeners, sockets and time, on anyio (asyncio or trio).
+
+One task reads a connection, one writes it. A read is handed to the connection whole, and whatever it leads to, on any
+connection, goes out in one write each.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+from anyio import CancelScope, Event
+
+from .broker import Broker
+from .connection import ConnectionHandler
+from .options import Options
+from .security.authenticator import Authenticator
+from .security.users import UsersFile
+
+__all__ = ["Server"]
+
+log = logging.getLogger(__name__)
+
+_READ_SIZE = 1 << 18
+_LAST_WRITE = 2.0
+_SHUT_DOWN = 3.0
+_CONNECTION_FORCED = 320
+_LOOPBACK = ("127.0.0.1", "::1")
+_ANYWHERE = ("0.0.0.0", "::")
+
+
+class Server:
+    """A broker on the network.
+
+    Args:
+        options: how it is configured.
+        broker: the broker to serve; one is made where not given.
+
+    Attributes:
+        broker: the broker.
+        port: the port that it listens on, once it does.
+        services: coroutine functions run beside the listeners as long as the server runs (HA, management); each is
+            given the server.
+    """
+
+    def __init__(self, options: Options | None = None, broker: Broker | None = None) -> None:
+        self.options = options if options is not None else Options()
+        self.broker = broker if broker is not None else Broker(self.options, clock=anyio.current_time)
+        self.port = self.options.port
+        self.addresses: list[tuple[str, int]] = []
+        self.services: list[Callable[[Server], Any]] = []
+        self.authenticator = Authenticator(UsersFile(self.options.users_path) if self.options.auth else None)
+        self._stop: Event | None = None
+        self._hashing = anyio.CapacityLimiter(2)
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[int] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Serve until :meth:`stop` is called; then close all connections in order.
+
+        Raises:
+            OSError: an address cannot be listened on.
+        """
+        self._stop = Event()
+        listeners = await self._listen()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._run_timers)
+            for service in self.services:
+                tasks.start_soon(service, self)
+            for listener in listeners:
+                tasks.start_soon(self._serve, listener, tasks)
+            task_status.started(self.port)
+            await self._stop.wait()
+            for listener in listeners:
+                await listener.aclose()
+            await self._close_connections()
+            tasks.cancel_scope.cancel()
+
+    def stop(self) -> None:
+        """End :meth:`run`."""
+        if self._stop is not None:
+            self._stop.set()
+
+    # -- listening
+
+    async def _listen(self) -> list[anyio.abc.SocketListener]:
+        interfaces = self.options.interface or (_ANYWHERE if self.options.auth else _LOOPBACK)
+        port = self.options.port
+        listeners: list[anyio.abc.SocketListener] = []
+        try:
+            for interface in interfaces:
+                try:
+                    multi = await anyio.create_tcp_listener(local_host=interface, local_port=port, backlog=511)
+                except OSError as error:
+                    absent = error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+                    if absent and listeners and not self.options.interface:
+                        continue  # a machine without IPv6
+                    raise
+                for listener in multi.listeners:
+                    listeners.append(listener)
+                    host, bound = listener.extra(anyio.abc.SocketAttribute.local_address)[:2]
+                    self.addresses.append((str(host), int(bound)))
+                    port = int(bound)
+        except BaseException:
+            for listener in listeners:
+                await listener.aclose()
+            raise
+        self.port = port
+        return listeners
+
+    async def _serve(self, listener: anyio.abc.SocketListener, tasks: anyio.abc.TaskGroup) -> None:
+        try:
+            await listener.serve(self._connected, tasks)
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+            pass  # stopped
+
+    # -- connections
+
+    async def _connected(self, stream: anyio.abc.SocketStream) -> None:
+        limit = self.options.max_connections
+        try:
+            address = stream.extra(anyio.abc.SocketAttribute.remote_address)
+        except Exception as error:
+            log.debug("a client left at once: %s", error)
+            await anyio.aclose_forcefully(stream)
+            return
+        peer = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else str(address)
+        if limit and len(self.broker.connections) >= limit:
+            log.warning("connection from %s refused: there are %d connections already", peer, limit)
+            await anyio.aclose_forcefully(stream)
+            return
+        await _Link(self, stream, peer).run()
+
+    async def _close_connections(self) -> None:
+        """connection.close (320) to everybody, and a little time for their answers."""
+        for connection in list(self.broker.connections):
+            connection.close(_CONNECTION_FORCED, "the broker is shutting down")
+        self.broker.settle()
+        with anyio.move_on_after(_SHUT_DOWN):
+            while self.broker.connections:
+                await anyio.sleep(0.01)
+
+    # -- time
+
+    async def _run_timers(self) -> None:
+        timers = self.broker.timers
+        changed = Event()
+
+        def wake() -> None:
+            changed.set()
+
+        timers.changed = wake
+        while True:
+            due = timers.due
+            if due is None:
+                await changed.wait()
+            else:
+                with anyio.move_on_after(max(0.0, due - self.broker.clock())):
+                    await changed.wait()
+            if changed.is_set():
+                changed = Event()
+            timers.run(self.broker.clock())
+            self.broker.settle()
+
+
+class _Link:
+    """A socket and the connection on it."""
+
+    def __init__(self, server: Server, stream: anyio.abc.SocketStream, peer: str) -> None:
+        self.server = server
+        self.stream = stream
+        self.peer = peer
+        self.wake = Event()
+        self.drained = Event()
+        self.tasks: anyio.abc.TaskGroup | None = None
+        self.handler = ConnectionHandler(
+            server.broker, peer, server.authenticator, notify=self._notify, run_slow=self._run_slow
+        )
+
+    def _notify(self) -> None:
+        self.wake.set()
+
+    def _run_slow(self, check: Callable[[], str | None], answer: Callable[[str | None], None]) -> None:
+        async def run() -> None:
+            answer(await anyio.to_thread.run_sync(check, limiter=self.server._hashing))
+
+        assert self.tasks is not None
+        self.tasks.start_soon(run)
+
+    async def run(self) -> None:
+        """Read and write until either side is done."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                self.tasks = tasks
+                tasks.start_soon(self._write)
+                await self._read()
+                self.handler.finish()
+        except Exception:
+            log.exception("connection from %s failed", self.peer)
+        finally:
+            self.handler.lost()
+            with CancelScope(shield=True):
+                await anyio.aclose_forcefully(self.stream)
+
+    async def _read(self) -> None:
+        handler, stream = self.handler, self.stream
+        try:
+            while not handler.finished:
+                if handler.paused:
+                    self.drained = Event()
+                    await self.drained.wait()
+                    continue
+                handler.receive(await stream.receive(_READ_SIZE))
+        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            pass  # the client left
+
+    async def _write(self) -> None:
+        handler, stream = self.handler, self.stream
+        assert self.tasks is not None
+        try:
+            while True:
+                await self.wake.wait()
+                self.wake = Event()
+                data = handler.data_to_send()
+                if handler.finished:
+                    with anyio.move_on_after(_LAST_WRITE):
+                        if data:
+                            await stream.send(data)
+                    break
+                if data:
+                    await stream.send(data)
+                    handler.sent()
+                    self.drained.set()
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            pass  # the client left
+        self.tasks.cancel_scope.cancel()
+

@@ -1,0 +1,1 @@
+"""The tools that operators have on their shell's PATH."""

@@ -1,0 +1,61 @@
+"""A local transaction (AMQP 0-10, tx class): publishes and accepts are held back and done in one entry at commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from .effects import Dequeue, Enqueue
+from .journal import Effect, Entry, Mark
+from .line import GONE
+from .queue import Queue, QueueEntry
+
+if TYPE_CHECKING:
+    from .session import SessionHandler
+    from .subscription import Delivery
+
+__all__ = ["Transaction", "dequeues"]
+
+
+class Transaction:
+    """What a session did since its last commit or rollback."""
+
+    def __init__(self, session: SessionHandler) -> None:
+        self.session = session
+        self.effects: list[Effect] = []
+        self.accepted: dict[int, Delivery] = {}
+
+    def commit(self, command_id: int) -> None:
+        """Do everything at once; the command completes when that is confirmed."""
+        session = self.session
+        effects: list[Effect] = [
+            effect for effect in self.effects if not (isinstance(effect, Enqueue) and effect.queue.deleted)
+        ]
+        effects += dequeues(delivery.entry for delivery in self.accepted.values())
+        self.effects = []
+        self.accepted = {}
+        mark: Mark | None = None
+        if session.surviving:
+            session.last_marked = max(session.last_marked, command_id)
+            mark = (session.user, session.name, command_id)
+        session.commit(Entry(effects, mark, command_id))
+
+    def rollback(self) -> None:
+        """Do nothing of it; what was accepted is unsettled again."""
+        self.effects = []
+        unsettled = {**self.accepted, **self.session.unsettled}
+        self.session.unsettled = dict(sorted(unsettled.items()))
+        self.accepted = {}
+
+    def abort(self) -> None:
+        """The session ends: as :meth:`rollback`, the session gives the messages back."""
+        self.rollback()
+
+
+def dequeues(entries: Iterable[QueueEntry]) -> list[Effect]:
+    """One effect a queue for messages that leave their queues; those that have left already are not named."""
+    by_queue: dict[Queue, list[QueueEntry]] = {}
+    for entry in entries:
+        if entry.state != GONE:
+            by_queue.setdefault(entry.queue, []).append(entry)
+    return [Dequeue(queue, gone) for queue, gone in by_queue.items()]
