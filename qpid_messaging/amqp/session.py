@@ -141,6 +141,7 @@ class Session:
         *,
         token: Any = None,
         replay: bool = False,
+        frames: bytes | None = None,
     ) -> int:
         """Queue a command on the connection.
 
@@ -150,6 +151,7 @@ class Session:
             body: payload of the body segment.
             token: any object but None; comes back in `Completed.tokens` (and in `Result.token`).
             replay: keep the command, to be sent again by `replay` where the peer of a later connection lacks it.
+            frames: the command with its segments as frames, where the caller has encoded it already.
 
         Returns:
             The command's id.
@@ -158,7 +160,13 @@ class Session:
         self.next_id = id + 1
         if token is not None or replay:
             self._outstanding[id] = Sent(command, header, body, token, replay)
-        self._write(id, command, header, body)
+        if frames is None:
+            self._write(id, command, header, body)
+            return id
+        if id != self._point:
+            self._send_point(id)
+        self._point = id + 1
+        self._attached_connection().queue(frames)
         return id
 
     def send_frames(self, frames: bytes) -> int:
@@ -228,7 +236,7 @@ class Session:
         self._settle()
 
     def replay(self) -> int:
-        """Send again what `resume` found to be missing, before any later command. Returns how many commands that were."""
+        """Send again what `resume` found to be missing, before any later command. Returns how many that were."""
         todo, self._replay = self._replay, []
         for id, sent in todo:
             if id is None:
@@ -238,12 +246,17 @@ class Session:
             self._write(id, sent.command, sent.header, sent.body)
         return len(todo)
 
+    def forget(self, token: Any) -> None:
+        """Give up the commands with this token: neither their completion nor their replay matters any more."""
+        self._outstanding = {id: sent for id, sent in self._outstanding.items() if sent.token is not token}
+        self._replay = [(id, sent) for id, sent in self._replay if sent.token is not token]
+
     def _settle(self) -> None:
         """Ids that wait for nothing will never be announced again: count them as completed."""
         waiting = sorted([*self._outstanding, *(id for id, _ in self._replay if id is not None)])
         self._low = waiting[0] if waiting else self.next_id
         self._above = RangeSet()
-        for id, following in zip(waiting, [*waiting[1:], self.next_id]):
+        for id, following in zip(waiting, [*waiting[1:], self.next_id], strict=False):
             if id + 1 < following:
                 self._above.add(id + 1, following - 1)
 
@@ -401,10 +414,7 @@ class Session:
             lower, upper = max(lower, self._low), min(upper, near - 1)
             if lower > upper:
                 continue
-            if self._above:
-                spans = list(RangeSet([(lower, upper)]).difference(self._above))
-            else:
-                spans = [(lower, upper)]
+            spans = list(RangeSet.of(lower, upper).difference(self._above)) if self._above else [(lower, upper)]
             for span in spans:
                 fresh.append(span)
                 if self._outstanding:

@@ -1,0 +1,477 @@
+"""A connection: which broker it is or shall be connected to, and what happens when that broker is lost."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import os
+import re
+import socket
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from qpid_address import AddressError, BrokerURL
+
+from ..amqp import sasl
+from ..amqp.commands import CloseCode, DetachCode
+from ..amqp.connection import AuthenticationError, ClientConnection
+from ..amqp.connection import VersionError as WireVersionError
+from ..amqp.errors import ProtocolError
+from ..amqp.events import (
+    Broken,
+    Closed,
+    Completed,
+    Detached,
+    DetachRequested,
+    Event,
+    Expected,
+    Failed,
+    Incoming,
+    Opened,
+    Result,
+)
+from ..exceptions import (
+    AuthenticationFailure,
+    ConnectError,
+    ConnectionError,
+    HeartbeatTimeout,
+    MessagingError,
+    VersionError,
+)
+from ..reconnect import ReconnectPolicy
+from .endpoint import Endpoint
+from .link import LinkState
+from .session import SessionCore
+from .statistics import Statistics
+
+if TYPE_CHECKING:
+    from qpid_address import BrokerAddress
+
+    from ..amqp.session import Session
+    from ..options import ConnectionOptions
+    from .nodes import Node
+
+log = logging.getLogger("qpid_messaging")
+
+#: Seconds that one broker gets to answer where no heartbeat says otherwise and there is another attempt: it may be
+#: stopped, or behind a firewall that drops what it does not let through.
+ATTEMPT_TIMEOUT = 10.0
+#: Seconds that a broker gets to agree to a close.
+CLOSE_TIMEOUT = 5.0
+#: Brokers of this product keep sessions of their own kind, which do not take back a command-point.
+_OTHER_SESSIONS = "qpid-cpp"
+
+
+class Phase(enum.Enum):
+    """Where the connection stands."""
+
+    IDLE = enum.auto()  # nothing wanted, or given up
+    WAITING = enum.auto()  # for the time of the next attempt
+    CONNECTING = enum.auto()  # the shell opens a transport
+    OPENING = enum.auto()  # the broker is being greeted
+    OPEN = enum.auto()
+    CLOSING = enum.auto()  # connection.close is sent
+
+
+class ConnectionCore(Endpoint):
+    """What a connection wants, and how far that is done.
+
+    A shell asks `next_broker` whom to connect to, reports `transport_connected` or `transport_lost`, moves bytes
+    between the transport and `receive` / `data_to_send`, calls `tick` no later than `deadline`, and drops its transport
+    as soon as `has_transport` is False. Times are seconds of any clock that only goes forward.
+
+    Args:
+        options: the connection's options.
+        name: an id unique to this connection; sessions are named by it.
+
+    Attributes:
+        phase: where the connection stands.
+        wanted: whether it shall be connected.
+        wire: the AMQP 0-10 connection machine, while there is a transport.
+        sessions: by name, until they are closed.
+        resumes: whether the broker keeps sessions.
+        node_cache: what names were found to be.
+        stats: what the connection went through.
+        username: who the broker takes us for.
+    """
+
+    def __init__(self, options: ConnectionOptions, name: str) -> None:
+        self.options = options
+        self.name = name
+        self.phase = Phase.IDLE
+        self.wanted = False
+        self.wire: ClientConnection | None = None
+        self.sessions: dict[str, SessionCore] = {}
+        self.resumes = False
+        self.node_cache: dict[str, Node] = {}
+        self.policy = ReconnectPolicy(options)
+        self.stats = Statistics()
+        self.username: str | None = None
+        self._by_wire: dict[Session, SessionCore] = {}
+        self._retry_at = 0.0
+        self._began = 0.0
+        self._last_in = 0.0
+        self._next_beat = 0.0
+        self._spoke = False
+        self._wrote = False
+        self._lost_at: float | None = None
+        self._heard = False
+
+    # -- what the application wants ----------------------------------------------------------------------------
+
+    @property
+    def opened(self) -> bool:
+        """Whether there is a broker that let us in."""
+        return self.phase is Phase.OPEN
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything wanted is on the wire: the connection and every link of every session."""
+        return self.phase is Phase.OPEN and not any(
+            link.state in (LinkState.UNLINKED, LinkState.LINKING)
+            for session in self.sessions.values()
+            if session.error is None and not session.closed
+            for link in [*session.senders, *session.receivers]
+        )
+
+    def attach(self, now: float) -> None:
+        """Want to be connected."""
+        if not self.wanted:
+            self.wanted = True
+            self.phase = Phase.WAITING
+            self._retry_at = self.policy.begin(now, initial=True)
+
+    def detach(self, now: float) -> None:
+        """Want not to be."""
+        self.wanted = False
+        if self.phase is Phase.OPEN and self.wire is not None:
+            self.wire.close()
+            self.phase = Phase.CLOSING
+            self._began = now
+        elif self.phase is not Phase.CLOSING:
+            self._end()
+
+    def finish(self) -> None:
+        """Drop the connection without waiting for the broker to agree."""
+        self.wanted = False
+        self._end()
+
+    def abort(self, error: MessagingError) -> None:
+        """Give up, whatever was wanted."""
+        self._give_up(error)
+
+    def session(self, name: str, transactional: bool, continues: bool) -> SessionCore:
+        """A new session; see `SessionCore`."""
+        session = SessionCore(self, name, transactional, continues)
+        self.sessions[name] = session
+        self._by_wire[session.wire] = session
+        session.reconcile()
+        return session
+
+    def forget_session(self, session: SessionCore) -> None:
+        """A session is closed."""
+        self.sessions.pop(session.name, None)
+        self._by_wire.pop(session.wire, None)
+
+    # -- the transport -----------------------------------------------------------------------------------------
+
+    @property
+    def has_transport(self) -> bool:
+        """Whether the shell shall have a transport."""
+        return self.phase in (Phase.CONNECTING, Phase.OPENING, Phase.OPEN, Phase.CLOSING)
+
+    def next_broker(self, now: float) -> BrokerAddress | None:
+        """The broker to connect a transport to now, if it is time for that."""
+        if self.phase is not Phase.WAITING or now < self._retry_at:
+            return None
+        try:
+            broker = self.policy.next_broker()
+        except MessagingError as error:
+            self._give_up(error)
+            return None
+        self.phase = Phase.CONNECTING
+        self._began = self._last_in = now
+        self._heard = False
+        self.stats.attempts += 1
+        if self.options.reconnect_log and self._lost_at is not None:
+            log.warning("trying: %s", _where(broker))
+        return broker
+
+    def transport_connected(self, now: float) -> None:
+        """The transport is there: greet the broker."""
+        if self.phase is not Phase.CONNECTING:
+            return
+        options = self.options
+        self.wire = ClientConnection(
+            self._choose_mechanism,
+            client_properties=client_properties(options.client_properties),
+            virtual_host=(options.url.virtual_host or "") if options.url is not None else "",
+            heartbeat=max(1, round(options.heartbeat)) if options.heartbeat else 0,
+        )
+        self.phase = Phase.OPENING
+        self._last_in = now
+
+    def transport_lost(self, now: float, reason: str | None = None) -> None:
+        """There is no transport, or no more.
+
+        Args:
+            now: the time.
+            reason: the system's words, if it has any.
+        """
+        if self.phase is Phase.CLOSING:
+            self._end()
+        elif self.phase is Phase.CONNECTING:
+            self._lost(now, ConnectError(text=self._text(reason or "cannot connect")), answered=_refused(reason))
+        elif self.phase in (Phase.OPENING, Phase.OPEN):
+            self._lost(now, ConnectionError(text=self._text(reason or "connection aborted")), answered=self._heard)
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Bytes came."""
+        wire = self.wire
+        if wire is None:
+            return
+        self._last_in = now
+        self._heard = True
+        by_wire = self._by_wire
+        touched: dict[SessionCore, None] = {}
+        for event in wire.receive(data):
+            if isinstance(event, Incoming):
+                by_wire[event.session].transferred(event.id, event.command, event.header, event.body)
+            elif isinstance(event, Completed):
+                for token in event.tokens:
+                    token.completed()
+                touched[by_wire[event.session]] = None
+            else:
+                self._handle(event, now)
+                if self.wire is not wire:
+                    return
+        for session in touched:
+            session.reconcile()
+
+    def data_to_send(self) -> bytes:
+        """Bytes to write to the transport."""
+        if self.wire is None:
+            return b""
+        data = self.wire.data_to_send()
+        if data:
+            self._wrote = True
+        return data
+
+    def deadline(self) -> float | None:
+        """When `tick` (or `next_broker`) is due, if ever."""
+        if self.phase is Phase.WAITING:
+            return self._retry_at
+        if self.phase is Phase.IDLE:
+            return None
+        if self.phase is Phase.CLOSING:
+            return self._began + CLOSE_TIMEOUT
+        heartbeat = self.options.heartbeat
+        if heartbeat:
+            silent = self._last_in + 2 * heartbeat
+            return min(silent, self._next_beat) if self.phase is Phase.OPEN else silent
+        if self.phase in (Phase.CONNECTING, Phase.OPENING) and self._limits_attempts():
+            return self._began + ATTEMPT_TIMEOUT
+        return None
+
+    def tick(self, now: float) -> None:
+        """The time is `now`: see to heartbeats. To be called after reading what there is to read."""
+        if self.phase in (Phase.IDLE, Phase.WAITING):
+            return
+        if self.phase is Phase.CLOSING:
+            if now - self._began >= CLOSE_TIMEOUT:
+                self._end()
+            return
+        heartbeat = self.options.heartbeat
+        if heartbeat:
+            if now - self._last_in >= 2 * heartbeat:
+                self._silent(now, f"nothing came for {2 * heartbeat:g} seconds")
+            elif self.phase is Phase.OPEN and now >= self._next_beat:
+                if not self._wrote and self.wire is not None:
+                    self.wire.send_heartbeat()
+                self._wrote = False
+                self._next_beat = now + heartbeat / 2
+        elif (
+            self.phase in (Phase.CONNECTING, Phase.OPENING)
+            and self._limits_attempts()
+            and now - self._began >= ATTEMPT_TIMEOUT
+        ):
+            error = ConnectError(text=self._text(f"no answer within {ATTEMPT_TIMEOUT:g} seconds"))
+            self._lost(now, error, answered=False)
+
+    # -- events ------------------------------------------------------------------------------------------------
+
+    def _handle(self, event: Event, now: float) -> None:
+        if isinstance(event, Result):
+            if event.token is not None:
+                event.token.result(event.id, event.value)
+        elif isinstance(event, Opened):
+            self._opened(event, now)
+        elif isinstance(event, Expected):
+            self._by_wire[event.session].expected(event.id)
+        elif isinstance(event, Failed):
+            self._by_wire[event.session].failed(event.exception)
+        elif isinstance(event, DetachRequested):
+            if self.wire is not None:
+                self.wire.detach(event.session)
+            self._by_wire[event.session].detached(DetachCode.NORMAL)
+        elif isinstance(event, Detached):
+            session = self._by_wire.get(event.session)
+            if session is not None:
+                session.detached(event.code)
+        elif isinstance(event, Closed):
+            self._closed(event, now)
+        elif isinstance(event, Broken):
+            self._broken(event.error, now)
+
+    def _opened(self, event: Opened, now: float) -> None:
+        wire = self.wire
+        assert wire is not None
+        self.phase = Phase.OPEN
+        self.policy.succeeded()
+        self.policy.learn(_known_hosts(event.known_hosts))
+        self.resumes = self.options.reconnect and wire.server_properties.get("product") != _OTHER_SESSIONS
+        self.node_cache.clear()
+        self._wrote = False
+        self._next_beat = now + (self.options.heartbeat or 0) / 2
+        if self._lost_at is not None:
+            self.stats.fail_overs += 1
+            self.stats.seconds_without_broker += now - self._lost_at
+            self._lost_at = None
+            if self.options.reconnect_log:
+                log.warning("reconnect succeeded: %s", _where(self.policy.current))
+        for session in list(self.sessions.values()):
+            session.reconcile()
+
+    def _closed(self, event: Closed, now: float) -> None:
+        if self.phase is Phase.CLOSING or not event.by_peer:
+            self._end()
+        elif event.code == CloseCode.NORMAL:
+            self._lost(now, ConnectionError(text=self._text("connection aborted")), answered=True)
+        elif event.code == CloseCode.CONNECTION_FORCED:
+            # It goes down, it is a backup that turns clients away, or it does not like our credentials.
+            if self.phase is Phase.OPENING and _AUTHENTICATION.search(event.text):
+                self._lost(now, AuthenticationFailure(event.code, self._text(event.text)), answered=True, fatal=True)
+            else:
+                self._lost(now, ConnectionError(event.code, self._text(event.text)), answered=True)
+        else:
+            # We did something wrong, and would do it again.
+            self._give_up(ConnectionError(event.code, self._text(event.text)))
+
+    def _broken(self, error: ProtocolError, now: float) -> None:
+        kind: type[ConnectionError] = ConnectionError
+        if isinstance(error, WireVersionError):
+            kind = VersionError
+        elif isinstance(error, AuthenticationError):
+            kind = AuthenticationFailure
+        self._lost(now, kind(text=self._text(str(error))), answered=True, fatal=kind is not ConnectionError)
+
+    def _silent(self, now: float, text: str) -> None:
+        self._lost(now, HeartbeatTimeout(text=self._text(f"heartbeat timeout: {text}")), answered=False)
+
+    # -- losing it ---------------------------------------------------------------------------------------------
+
+    def _lost(self, now: float, error: ConnectionError, *, answered: bool, fatal: bool = False) -> None:
+        was_open = self.phase is Phase.OPEN
+        self._suspend()
+        if was_open:
+            self._lost_at = now
+            retry_at = self.policy.begin(now) if self.options.reconnect else None
+        else:
+            retry_at = self.policy.failed(now, answered=answered, fatal=fatal)
+        if retry_at is None:
+            self._give_up(error)
+            return
+        self._retry_at = retry_at
+        self.phase = Phase.WAITING
+        if self.options.reconnect_log and self.options.reconnect:
+            log.warning("recoverable error[attempt %s]: %s", self.policy.attempts, error)
+            if retry_at > now:
+                log.warning("sleeping %.3g seconds", retry_at - now)
+
+    def _give_up(self, error: MessagingError) -> None:
+        self._suspend()
+        self.phase = Phase.IDLE
+        self.error = error
+
+    def _end(self) -> None:
+        self._suspend()
+        self.phase = Phase.IDLE
+
+    def _suspend(self) -> None:
+        if self.wire is None:
+            return
+        self.wire.lost()
+        self.wire = None
+        self.phase = Phase.WAITING
+        for session in list(self.sessions.values()):
+            session.suspend()
+            if session.closed and session.closing:
+                self.forget_session(session)
+
+    def _limits_attempts(self) -> bool:
+        return self.options.reconnect
+
+    def _choose_mechanism(self, offered: list[str]) -> sasl.Mechanism:
+        options = self.options
+        permitted = options.sasl_mechanisms.split() if options.sasl_mechanisms else None
+        self.username = options.username
+        return sasl.choose(
+            offered,
+            options.username,
+            options.password,
+            permitted=permitted,
+            trace=f"{options.username or 'anonymous'}@{socket.gethostname()}",
+        )
+
+    def _text(self, reason: str) -> str:
+        return f"{_where(self.policy.current)}: {reason}"
+
+
+_AUTHENTICATION = re.compile("authenticat|credential|sasl|mechanism", re.IGNORECASE)
+
+
+def _where(broker: BrokerAddress | None) -> str:
+    if broker is None:
+        return "no broker"
+    return f"[{broker.host}]:{broker.port}" if ":" in broker.host else f"{broker.host}:{broker.port}"
+
+
+def _refused(reason: str | None) -> bool:
+    return reason is not None and "refused" in reason.lower()
+
+
+def _known_hosts(urls: list[str]) -> list[BrokerAddress]:
+    """The brokers that a broker told us of; what does not parse is a matter for the log."""
+    brokers: list[BrokerAddress] = []
+    for url in urls:
+        if not url:
+            continue
+        try:
+            brokers += BrokerURL.parse(url).addresses
+        except AddressError as error:
+            log.warning("known-hosts: %r is no broker URL: %s", url, error)
+    return brokers
+
+
+@cache
+def _version() -> str:
+    from importlib import metadata  # noqa: PLC0415 - 20 ms of import, needed at the first connection only
+
+    try:
+        return metadata.version("qpid-messaging")
+    except metadata.PackageNotFoundError:
+        return "unidentified"
+
+
+def client_properties(given: dict[str, Any]) -> dict[str, Any]:
+    """What a client tells a broker about itself: the names that Qpid's tools look at, and what the application adds."""
+    return {
+        "product": "qpid python client",
+        "qpid.client_version": _version(),
+        "platform": os.name,
+        "qpid.client_process": os.path.basename(sys.argv[0] if sys.argv else ""),
+        "qpid.client_pid": os.getpid(),
+        "qpid.client_ppid": os.getppid(),
+        **given,
+    }

@@ -1,0 +1,165 @@
+"""Finding, making and deleting the node that an address names: AMQP 0-10 queries, declares, binds and deletes.
+
+A *node* is a queue or a topic; a topic is an exchange.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from ..amqp.commands import (
+    Command,
+    ExchangeBind,
+    ExchangeDeclare,
+    ExchangeDelete,
+    ExchangeQuery,
+    QueueDeclare,
+    QueueDelete,
+    QueueQuery,
+)
+from ..exceptions import AssertionFailed, InvalidOption, NotFound
+
+if TYPE_CHECKING:
+    from .tasks import Steps
+
+C = TypeVar("C", bound=Command)
+
+
+class Node(NamedTuple):
+    """What a name was found to be: kind "queue" or "topic", and the exchange type of a topic."""
+
+    kind: str
+    exchange_type: str | None = None
+
+
+def resolve(name: str, options: Mapping[str, Any], role: str, known: Node | None) -> Steps[Node]:
+    """Find the node of an address, making or asserting it where the options say so.
+
+    Args:
+        name: the address's name.
+        options: its options.
+        role: "sender" or "receiver".
+        known: what the name was found to be lately, if it was looked up.
+
+    Raises:
+        NotFound: there is no such node and `create` does not ask for one.
+        AssertionFailed: the node is of another type than the address asserts.
+        InvalidOption: x-declare names an argument that there is not.
+    """
+    node_options = options.get("node") or {}
+    wanted = node_options.get("type")
+    create = options.get("create") in ("always", role)
+    if create and wanted:
+        # The declaration itself tells whether such a node can be: no need to ask first.
+        node = None
+    elif known is not None and not create and not wanted:
+        node = known
+    else:
+        node = yield from query(name, wanted, exactly=create)
+    if node is None:
+        if not create:
+            raise NotFound(text=f"no such {wanted or 'queue'}: {name}")
+        return (yield from declare(name, node_options))
+    if options.get("assert") in ("always", role) and wanted and node.kind != wanted:
+        raise AssertionFailed(text=f"{name}: expected {wanted}, got {node.kind}")
+    binds = bindings(node_options, **{"queue" if node.kind == "queue" else "exchange": name})
+    if binds:
+        yield binds
+    return node
+
+
+def query(name: str, wanted: str | None, *, exactly: bool = False) -> Steps[Node | None]:
+    """Ask the broker what a name is.
+
+    Args:
+        name: the name.
+        wanted: "queue" or "topic" to look for that only; None looks for both, and a queue goes first.
+        exactly: with `wanted`: a node of the other type does not count.
+    """
+    exchange = queue = None
+    if wanted == "topic":
+        (exchange,) = yield [ExchangeQuery(name=name)]
+    elif wanted == "queue":
+        (queue,) = yield [QueueQuery(queue=name)]
+    else:
+        exchange, queue = yield [ExchangeQuery(name=name), QueueQuery(queue=name)]
+    if queue is not None and queue.queue:
+        return Node("queue")
+    if exchange is not None and not exchange.not_found:
+        return Node("topic", exchange.type)
+    return None
+
+
+def declare(name: str, node_options: Mapping[str, Any]) -> Steps[Node]:
+    """Declare the node as its options say, with its bindings.
+
+    Raises:
+        InvalidOption: x-declare names an argument that there is not.
+    """
+    durable = bool(node_options.get("durable", False))
+    overrides = node_options.get("x-declare") or {}
+    if node_options.get("type") == "topic":
+        exchange = override(ExchangeDeclare(exchange=name, durable=durable), overrides)
+        if exchange.type is None:
+            exchange.type = "topic"
+        yield [exchange, *bindings(node_options, exchange=name)]
+        return Node("topic", exchange.type)
+    queue = override(QueueDeclare(queue=name, durable=durable), overrides)
+    yield [queue, *bindings(node_options, queue=name)]
+    return Node("queue")
+
+
+def delete(name: str, wanted: str | None) -> Steps[None]:
+    """Delete the node if it is there."""
+    node = yield from query(name, wanted)
+    if node is not None:
+        yield [QueueDelete(queue=name) if node.kind == "queue" else ExchangeDelete(exchange=name)]
+
+
+def bindings(
+    options: Mapping[str, Any], *, queue: str | None = None, exchange: str | None = None, key: str | None = None
+) -> list[Command]:
+    """The binds that `x-bindings` asks for; what one of them leaves out is the node itself."""
+    return [
+        ExchangeBind(
+            queue=binding.get("queue", queue),
+            exchange=binding.get("exchange", exchange),
+            binding_key=binding.get("key", key),
+            arguments=binding.get("arguments") or {},
+        )
+        for binding in options.get("x-bindings") or ()
+    ]
+
+
+def override(command: C, overrides: Mapping[str, Any]) -> C:
+    """Set fields of a command to what `x-declare` or `x-subscribe` says; hyphens stand for underscores.
+
+    Raises:
+        InvalidOption: the command has no such field.
+    """
+    for key, value in overrides.items():
+        name = str(key).replace("-", "_")
+        if name not in _fields(type(command)):
+            raise InvalidOption(text=f"{command.NAME} has no argument {key!r}")
+        current = getattr(command, name)
+        if name == "arguments" and current:
+            value = {**current, **value}
+        setattr(command, name, bool(value) if isinstance(current, bool) else value)
+    return command
+
+
+def _fields(kind: type[Command]) -> frozenset[str]:
+    names = _FIELDS.get(kind)
+    if names is None:
+        slots = (slot for base in kind.__mro__ for slot in _slots(base))
+        names = _FIELDS[kind] = frozenset(slots) - {"sync"}
+    return names
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    slots = kind.__dict__.get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
+
+
+_FIELDS: dict[type[Command], frozenset[str]] = {}

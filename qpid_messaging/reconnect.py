@@ -1,0 +1,166 @@
+"""Which broker to try next, when, and when to give up: the reconnect policy.
+
+A *campaign* begins when a connection is wanted and there is none, and ends with an open one. It goes over the list of
+brokers in rounds. The first round comes at once, since the application behind a killed primary shall not sleep before
+it tries the broker next to it. The pause before each later round is tenacity's: exponential from the minimum to the
+maximum, with jitter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .exceptions import ConnectError
+
+if TYPE_CHECKING:
+    from qpid_address import BrokerAddress
+    from tenacity.wait import wait_base
+
+    from .options import ConnectionOptions
+
+#: Where no interval is given: seconds before the second round; doubles from there.
+FIRST_PAUSE = 0.01
+#: Where no interval is given: the longest pause as long as any broker answers or refuses; a promotion is noticed soon.
+LIVELY_PAUSE = 1.0
+#: `reconnect_interval_max` where it is not given, as in qpid.messaging.
+LONGEST_PAUSE = 120.0
+
+
+class ReconnectPolicy:
+    """The brokers of one connection and the order and times in which to try them. Knows no clock: it is told the time.
+
+    Args:
+        options: the connection's options; `reconnect*` may be changed by the application at any time.
+
+    Attributes:
+        current: the broker tried last.
+        attempts: brokers tried in this campaign.
+    """
+
+    def __init__(self, options: ConnectionOptions) -> None:
+        self.options = options
+        self.current: BrokerAddress | None = None
+        self.attempts = 0
+        self._learnt: list[BrokerAddress] = []
+        self._round = 0
+        self._lively = False
+        self._hopeless = True
+        self._initial = False
+        self._todo: list[BrokerAddress] = []
+        self._began: float | None = None
+
+    def learn(self, brokers: list[BrokerAddress]) -> None:
+        """Append brokers that we were told of: by `known-hosts` in connection.open-ok."""
+        self._learnt = brokers
+
+    def brokers(self) -> list[BrokerAddress]:
+        """Every broker known, in the order of the list, each once."""
+        learnt = [self.options.with_port(address) for address in self._learnt]
+        return list(dict.fromkeys(self.options.brokers() + learnt))
+
+    def begin(self, now: float, *, initial: bool = False) -> float:
+        """A connection is wanted.
+
+        Args:
+            now: the time.
+            initial: it is the first one, for which even without `reconnect` each broker of the URL is tried once.
+
+        Returns:
+            When to try first: now.
+        """
+        self._began = now
+        self._initial = initial
+        self.attempts = self._round = 0
+        self._todo = self._in_turn()
+        self._new_round()
+        return now
+
+    def next_broker(self) -> BrokerAddress:
+        """The broker to try now."""
+        if not self._todo:
+            self._todo = self._in_turn()
+        self.current = self._todo.pop(0)
+        self.attempts += 1
+        return self.current
+
+    def succeeded(self) -> None:
+        """A connection is open (open-ok came: an accepted socket alone means little). The campaign is over."""
+        self._began = None
+
+    def failed(self, now: float, *, answered: bool, fatal: bool = False) -> float | None:
+        """The attempt failed.
+
+        Args:
+            now: the time.
+            answered: whether something was there: it refused, turned us away, or spoke before it closed.
+            fatal: whether the same would happen again: wrong credentials, another protocol.
+
+        Returns:
+            When to make the next attempt; None to give up.
+        """
+        self._lively = self._lively or answered
+        self._hopeless = self._hopeless and fatal
+        if not self.options.reconnect:
+            return now if self._todo and self._initial else None
+        if self._out_of_time(now):
+            return None
+        if self._todo:
+            return now
+        if self._hopeless:
+            return None
+        self._round += 1
+        limit = self.options.reconnect_limit
+        if limit is not None and 0 < limit < self._round:
+            return None
+        pause = self._pause(now)
+        self._new_round()
+        return now + pause
+
+    def _new_round(self) -> None:
+        self._lively = False
+        self._hopeless = True
+
+    def _in_turn(self) -> list[BrokerAddress]:
+        """All brokers, beginning behind the one tried last: it comes at the end."""
+        brokers = self.brokers()
+        if not brokers:
+            raise ConnectError(text="no broker to connect to")
+        if self.current is None or self.current not in brokers:
+            return brokers
+        after = brokers.index(self.current) + 1
+        return brokers[after:] + brokers[:after]
+
+    def _out_of_time(self, now: float) -> bool:
+        timeout = self.options.reconnect_timeout
+        if not timeout or timeout < 0 or self._began is None:
+            return False
+        return now - self._began >= timeout
+
+    def _pause(self, now: float) -> float:
+        from tenacity import RetryCallState  # noqa: PLC0415 - 40 ms of import that an unbroken connection never needs
+
+        state = RetryCallState(None, None, (), {})  # type: ignore[arg-type]
+        state.attempt_number = self._round
+        state.outcome_timestamp = now
+        pause = self._wait()(state)
+        timeout = self.options.reconnect_timeout
+        if timeout and timeout > 0 and self._began is not None:
+            # One more attempt when the time is up, rather than none in the rest of it.
+            pause = min(pause, max(0.0, self._began + timeout - now))
+        return pause
+
+    def _wait(self) -> wait_base:
+        from tenacity import wait_exponential, wait_random_exponential  # noqa: PLC0415 - see _pause
+
+        options = self.options
+        interval = options.reconnect_interval
+        least = options.reconnect_interval_min if options.reconnect_interval_min is not None else interval
+        most = options.reconnect_interval_max if options.reconnect_interval_max is not None else interval
+        if least is not None:
+            return wait_exponential(multiplier=least, max=max(least, LONGEST_PAUSE if most is None else most))
+        longest = LONGEST_PAUSE if most is None else most
+        if self._lively:
+            longest = min(longest, LIVELY_PAUSE)
+        return wait_exponential(multiplier=FIRST_PAUSE, max=longest) + wait_random_exponential(
+            multiplier=FIRST_PAUSE / 2, max=longest / 10
+        )
