@@ -70,7 +70,8 @@ class Broker:
     Attributes:
         journal: where entries are committed; a cluster puts its own here.
         role: "stand-alone", or the state of a cluster's member.
-        admission: asked when a connection is opened; returns None, or a close-code and text to turn it away.
+        admission: asked when a connection is opened; returns None, or a close-code and text to turn it away; code 0
+            drops the connection without a word, as the C++ broker's backups do: clients that reconnect then go on.
         internal: services that take transfers and subscriptions instead of an exchange or queue, by name.
         observers: told of what happens to queues, exchanges, bindings, subscriptions, sessions and connections.
         dirty: queues that may have something to hand out.

@@ -232,6 +232,11 @@ class ConnectionHandler:
         self._timer = self.broker.timers.at(self.broker.clock() + _CLOSE_TIMEOUT, self.finish)
         self.broker.pending[self] = None
 
+    def abort(self, text: str) -> None:
+        """End the connection without connection.close, as a dying broker would: clients that reconnect then do so."""
+        log.info("connection from %s dropped: %s", self.peer, text)
+        self.finish()
+
     def finish(self) -> None:
         """Nothing more will be read; the socket is closed once the output is written."""
         self.finished = True
@@ -308,7 +313,10 @@ class ConnectionHandler:
         if refusal is not None:
             log.info("connection from %s turned away: %s", self.peer, refusal[1])
             self._refused(refusal[1])
-            self.close(*refusal)
+            if refusal[0]:
+                self.close(*refusal)
+            else:
+                self.finish()
             return
         self.machine.open_ok(broker.known_hosts())
         self.opened = True

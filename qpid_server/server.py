@@ -18,6 +18,7 @@ from anyio import CancelScope, Event
 
 from .broker import Broker
 from .connection import ConnectionHandler
+from .ha.cluster import Cluster
 from .options import Options
 from .security.authenticator import Authenticator
 from .security.users import UsersFile
@@ -54,6 +55,9 @@ class Server:
         self.port = self.options.port
         self.addresses: list[tuple[str, int]] = []
         self.services: list[Callable[[Server], Any]] = []
+        if self.options.ha_cluster:
+            cluster = Cluster(self.broker)
+            self.services.append(lambda server: cluster.run(server.port))
         self.authenticator = Authenticator(UsersFile(self.options.users_path) if self.options.auth else None)
         self._stop: Event | None = None
         self._hashing = anyio.CapacityLimiter(2)

@@ -501,6 +501,6 @@ _SERVER: dict[type[c.Command], Callable[[Any, int, Any, list[Event]], None]] = {
     c.SessionAttach: ServerConnection._receive_attach,
 }
 # Controls that belong to the connection also where their channel has a session.
-_ON_CONNECTION: frozenset[type[c.Command]] = frozenset(kind for kind in c.COMMANDS.values() if kind.CODE[0] == 1) | {
+_ON_CONNECTION: frozenset[type[c.Command]] = frozenset(kind for kind in c.CONTROLS.values() if kind.CODE[0] == 1) | {
     c.SessionAttach
 }

@@ -5,7 +5,7 @@ Every call of `Connection.receive` returns a list of these. `Incoming` and `Comp
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from .commands import Command, ExecutionException, Struct
@@ -24,7 +24,7 @@ class Incoming(NamedTuple):
 
 
 class Completed(NamedTuple):
-    """The peer completed commands of ours: inclusive (lower, upper) ranges that are new, and the tokens given with them."""
+    """The peer completed commands of ours: the inclusive (lower, upper) ranges that are new, and their tokens."""
 
     session: Session
     ranges: list[tuple[int, int]]
@@ -95,7 +95,7 @@ class Detached(NamedTuple):
 
 
 class TimeoutRequested(NamedTuple):
-    """The peer asks how long (in seconds) the session shall outlive its connection. Answer with `session.grant_timeout`."""
+    """The peer asks to keep the session for so many seconds without a connection; answer with `grant_timeout`."""
 
     session: Session
     timeout: int
@@ -139,23 +139,23 @@ class Broken(NamedTuple):
     error: ProtocolError
 
 
-Event = Union[
-    Incoming,
-    Completed,
-    Result,
-    Failed,
-    Authenticate,
-    OpenRequested,
-    Opened,
-    AttachRequested,
-    Attached,
-    DetachRequested,
-    Detached,
-    TimeoutRequested,
-    TimeoutGranted,
-    ExpectedRequested,
-    Expected,
-    HeartbeatReceived,
-    Closed,
-    Broken,
-]
+Event = (
+    Incoming
+    | Completed
+    | Result
+    | Failed
+    | Authenticate
+    | OpenRequested
+    | Opened
+    | AttachRequested
+    | Attached
+    | DetachRequested
+    | Detached
+    | TimeoutRequested
+    | TimeoutGranted
+    | ExpectedRequested
+    | Expected
+    | HeartbeatReceived
+    | Closed
+    | Broken
+)

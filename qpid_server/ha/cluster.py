@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("qpid_server.ha")
 
 DEFAULT_PORT = 5672
-CONNECTION_FORCED = 320
+DROP = 0
+"""Instead of a close-code: end the connection without a word. Peers' clients take a close for final, this not."""
 
 
 class Cluster:
@@ -264,7 +265,7 @@ class Cluster:
         properties = connection.client_properties
         if self.log.primary or PEER_PROPERTY in properties or properties.get("qpid.ha-admin"):
             return None
-        return CONNECTION_FORCED, f"this broker is not the primary of its cluster but {self.status}"
+        return DROP, f"this broker is not the primary of its cluster but {self.status}"
 
     def _known_hosts(self) -> list[str]:
         return self._public_hosts

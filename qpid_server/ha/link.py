@@ -173,7 +173,7 @@ class PeerLink:
         return self._batches.popleft()
 
     async def heartbeats(self, interval: float) -> None:
-        """Send a heartbeat each `interval` seconds until cancelled, or until the link is gone, which the reader sees."""
+        """Send a heartbeat each `interval` seconds, until cancelled or until the link is gone (which the reader sees)."""
         with suppress(LinkError):
             while True:
                 await anyio.sleep(interval)
