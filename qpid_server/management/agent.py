@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -192,7 +192,7 @@ class Agent:
             for managed in self.classes
         ]
 
-    def _objects(self, schema_id: object) -> Iterable[Data]:
+    def _objects(self, schema_id: object) -> Iterator[Data]:
         """All objects of a class, by name."""
         if not isinstance(schema_id, dict):
             raise MethodError(Status.INVALID_PARAMETER, "_schema_id must be a map")

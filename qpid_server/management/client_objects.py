@@ -29,8 +29,8 @@ class ConnectionClass(ManagedClass["ConnectionHandler"]):
         return list(self.broker.connections)
 
     def key(self, item: ConnectionHandler) -> str:
-        """Both ends of it."""
-        return f"qpid.{item.local}-{item.peer}"
+        """The client's address."""
+        return item.peer
 
     def values(self, item: ConnectionHandler) -> dict[str, Any]:
         """Who it is, what the client told of itself, and counters."""
@@ -44,11 +44,13 @@ class ConnectionClass(ManagedClass["ConnectionHandler"]):
             "federationLink": False,
             "shadow": False,
             "authIdentity": item.user,
-            "saslMechanism": item.mechanism,
+            "saslMechanism": item.machine.mechanism,
             "saslSsf": 0,
             "remoteProperties": dict(told),
             "protocol": "AMQP 0-10",
             "closing": False,
+            "bytesFromClient": item.bytes_in,
+            "bytesToClient": item.bytes_out,
         }
         for name, client_property in (
             ("remoteProcessName", "qpid.client_process"),

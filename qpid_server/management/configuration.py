@@ -57,6 +57,8 @@ def _by_type(methods: dict[str, Callable[[Broker, str, MethodCall], None]], brok
 
 
 def _commit(broker: Broker, call: MethodCall, effects: Sequence[Effect]) -> None:
+    if not broker.journal.admits(effects):
+        raise MethodError(Status.FORBIDDEN, f"{call.method}: what is replicated changes on the primary only")
     broker.commit(Entry(effects), lambda entry: call.done())
 
 

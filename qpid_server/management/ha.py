@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -36,7 +36,7 @@ class HighAvailability(Protocol):
     @property
     def replicate_default(self) -> str: ...
     @property
-    def members(self) -> list[dict[str, Any]]: ...
+    def members(self) -> Sequence[Mapping[str, Any]]: ...
     @property
     def system_id(self) -> UUID: ...
     @property
