@@ -117,6 +117,7 @@ class Options:
     session_max_timeout: int = _option(
         3600, "longest time that a session may outlive its connection, in seconds", _number(0), value="SECONDS"
     )
+    mgmt_enable: bool = _option(True, "answer management tools (yes|no)", _yes_no, value="yes|no")
     queue_purge_interval: float = _option(
         600.0, "seconds between searches for messages that outlived their time to live", _seconds, value="SECONDS"
     )
