@@ -162,7 +162,10 @@ class Broker:
         dispatch(self, queue)
 
     def settle(self) -> None:
-        """Hand out what became available, and let connections with output write. After every read, timer or confirmation."""
+        """Hand out what became available, and let connections with output write.
+
+        To be called after every read, timer or confirmation.
+        """
         dirty = self.dirty
         while dirty:
             queue, _ = dirty.popitem()
@@ -197,7 +200,7 @@ class Broker:
         return [Enqueue(queue, message) for queue in route.queues]
 
     def reroute(self, message: Message, alternate: Exchange | None) -> list[Effect]:
-        """What becomes of a message that its queue does not keep: it goes to the alternate exchange, if there is one."""
+        """What becomes of a message that its queue does not keep: the alternate exchange has it, if there is one."""
         return [] if alternate is None else self.route(message, alternate)
 
     def reject_effects(self, queue: Queue, entries: list[QueueEntry]) -> list[Effect]:
@@ -261,6 +264,8 @@ class Broker:
         self.session_attached(user, name)
         if self.session_records.last(user, name) is not None:
             self.do(SessionEnded(user, name))
+        else:
+            self.session_records.forget(user, name)
 
     def _expire_record(self, key: tuple[str, bytes]) -> None:
         self.record_timers.pop(key, None)

@@ -161,22 +161,21 @@ class ConnectionHandler:
         self._last_in = self.broker.clock()
         self.bytes_in += len(data)
         sessions = self.sessions
-        for event in self.machine.receive(data):
-            kind = type(event)
-            if kind is Incoming:
-                session = sessions.get(event.session)  # type: ignore[union-attr]
-                if session is not None:
-                    try:
-                        session.execute(event.id, event.command, event.header, event.body)  # type: ignore[union-attr]
-                    except ProtocolError as error:
-                        self.close(error.code, str(error))
-                        break
-            elif kind is Completed:
-                session = sessions.get(event.session)  # type: ignore[union-attr]
-                if session is not None:
-                    session.completed(event.ranges)  # type: ignore[union-attr]
-            else:
-                self._receive_other(event)
+        try:
+            for event in self.machine.receive(data):
+                if isinstance(event, Incoming):
+                    session = sessions.get(event.session)
+                    if session is not None:
+                        session.execute(event.id, event.command, event.header, event.body)
+                elif isinstance(event, Completed):
+                    session = sessions.get(event.session)
+                    if session is not None:
+                        session.completed(event.ranges)
+                else:
+                    self._receive_other(event)
+        except ProtocolError as error:
+            log.warning("connection from %s closed: %s", self.peer, error)
+            self.close(error.code, str(error))
         self.broker.pending[self] = None
         self.broker.settle()
 
@@ -219,7 +218,7 @@ class ConnectionHandler:
         self.broker.settle()
 
     def close(self, code: int, text: str) -> None:
-        """End the connection from this side: connection.close, and the socket when the client agrees or takes too long."""
+        """End the connection from this side: connection.close; the socket goes when the client agrees, or soon."""
         if self.finished:
             return
         if self.machine.state in (State.HEADER, State.CLOSED):
@@ -370,7 +369,8 @@ class ConnectionHandler:
     # -- time
 
     def _negotiation_timed_out(self) -> None:
-        log.warning("connection from %s closed: not open after %d ms", self.peer, self.broker.options.max_negotiate_time)
+        limit = self.broker.options.max_negotiate_time
+        log.warning("connection from %s closed: not open after %d ms", self.peer, limit)
         self._timer = None
         self._refused("negotiation timed out")
         if self.machine.state is not State.HEADER:

@@ -334,7 +334,9 @@ class HeadersExchange(Exchange):
     def check(self, key: str, arguments: Mapping[str, Any]) -> None:
         """x-match has to be there and be "all" or "any" (the C++ broker's code for that is internal-error)."""
         if arguments.get("x-match") not in ("all", "any"):
-            raise InternalFailure("Invalid or missing x-match value binding to headers exchange. Must be a string value \"all\" or \"any\"")
+            raise InternalFailure(
+                'Invalid or missing x-match value binding to headers exchange. Must be a string value "all" or "any"'
+            )
 
     def _identity(self, destination: Queue | InternalReceiver, key: str, arguments: Mapping[str, Any]) -> Hashable:
         return destination, key, repr(sorted(arguments.items(), key=lambda item: item[0]))

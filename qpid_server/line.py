@@ -11,7 +11,7 @@ from collections import deque
 from heapq import heapify, heappop, heappush
 from typing import Protocol
 
-__all__ = ["AVAILABLE", "ACQUIRED", "GONE", "UNCONFIRMED", "FifoLine", "Line", "Waiting"]
+__all__ = ["ACQUIRED", "AVAILABLE", "GONE", "UNCONFIRMED", "FifoLine", "Line", "Waiting"]
 
 # States of a queue entry: UNCONFIRMED -> AVAILABLE <-> ACQUIRED -> GONE
 UNCONFIRMED, AVAILABLE, ACQUIRED, GONE = range(4)

@@ -20,6 +20,20 @@ __all__ = ["NO_DELIVERY_PROPERTIES", "Message", "ReplicationId", "format_resume_
 ReplicationId = tuple[tuple[int, str], int]
 
 NO_DELIVERY_PROPERTIES = DeliveryProperties()
+_DELIVERY_FIELDS = (
+    "discard_unroutable",
+    "immediate",
+    "redelivered",
+    "priority",
+    "delivery_mode",
+    "ttl",
+    "timestamp",
+    "expiration",
+    "exchange",
+    "routing_key",
+    "resume_id",
+    "resume_ttl",
+)
 _DELIVERY_CODE = b"\x04\x01"
 _MESSAGE_CODE = b"\x04\x03"
 _USER_ID_FLAG = 0x40  # of the first octet of message-properties' packing flags
@@ -173,7 +187,7 @@ class Message:
         """
         changed = DeliveryProperties()
         original = self.delivery_properties
-        for name in DeliveryProperties.__slots__:
+        for name in _DELIVERY_FIELDS:
             setattr(changed, name, getattr(original, name))
         if redelivered:
             changed.redelivered = True

@@ -108,7 +108,7 @@ def flow(session: SessionHandler, command_id: int, command: c.MessageFlow) -> No
 def flush(session: SessionHandler, command_id: int, command: c.MessageFlush) -> None:
     """message.flush: send what there is, then take the credit away.
 
-    With a claim it waits until everything in the journal is confirmed: nothing can come back later that is not there now.
+    With a claim it waits until everything in the journal is confirmed: what is not there then does not come back later.
     """
     if (command.destination or "") in session.services:
         session.complete(command_id)

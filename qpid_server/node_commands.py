@@ -126,7 +126,7 @@ def queue_query(session: SessionHandler, command_id: int, command: c.QueueQuery)
                 exclusive=queue.owner is not None,
                 auto_delete=queue.auto_delete,
                 arguments=queue.arguments,
-                message_count=queue.depth,
+                message_count=queue.depth - queue.acquired,
                 subscriber_count=len(queue.subscriptions),
             ),
         )

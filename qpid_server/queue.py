@@ -113,6 +113,7 @@ class Queue:
         self.dequeued_bytes = 0
         self.acquires = 0
         self.releases = 0
+        self.acquired_gone = 0
         self.rejects = 0
         self.expired = 0
         self.purged = 0
@@ -121,6 +122,11 @@ class Queue:
     def depth(self) -> int:
         """Messages on the queue, acquired ones included."""
         return len(self.entries)
+
+    @property
+    def acquired(self) -> int:
+        """Messages on the queue that somebody has acquired."""
+        return self.acquires - self.releases - self.acquired_gone
 
     @property
     def byte_depth(self) -> int:
@@ -186,8 +192,11 @@ class Queue:
         Returns:
             False if it was gone already.
         """
-        if entry.state == GONE:
+        state = entry.state
+        if state == GONE:
             return False
+        if state == ACQUIRED:
+            self.acquired_gone += 1
         entry.state = GONE
         entry.owner = None
         del self.entries[entry.position]
@@ -203,6 +212,8 @@ class Queue:
     def clear(self) -> None:
         """Take everything off: the queue is deleted."""
         for entry in self.entries.values():
+            if entry.state == ACQUIRED:
+                self.acquired_gone += 1
             entry.state = GONE
             entry.owner = None
         self.dequeued += len(self.entries)

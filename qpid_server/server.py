@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -19,11 +20,14 @@ from anyio import CancelScope, Event
 from .broker import Broker
 from .connection import ConnectionHandler
 from .ha.cluster import Cluster
+from .management import install
 from .options import Options
 from .security.authenticator import Authenticator
 from .security.users import UsersFile
 
 __all__ = ["Server"]
+
+Listener = anyio.abc.Listener[anyio.abc.SocketStream]
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +62,11 @@ class Server:
         if self.options.ha_cluster:
             cluster = Cluster(self.broker)
             self.services.append(lambda server: cluster.run(server.port))
+        if self.options.mgmt_enable:
+            install(self.broker, port=lambda: self.port)
         self.authenticator = Authenticator(UsersFile(self.options.users_path) if self.options.auth else None)
         self._stop: Event | None = None
+        self._closed: Event | None = None
         self._hashing = anyio.CapacityLimiter(2)
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[int] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -90,10 +97,10 @@ class Server:
 
     # -- listening
 
-    async def _listen(self) -> list[anyio.abc.SocketListener]:
+    async def _listen(self) -> list[Listener]:
         interfaces = self.options.interface or (_ANYWHERE if self.options.auth else _LOOPBACK)
         port = self.options.port
-        listeners: list[anyio.abc.SocketListener] = []
+        listeners: list[Listener] = []
         try:
             for interface in interfaces:
                 try:
@@ -105,9 +112,9 @@ class Server:
                     raise
                 for listener in multi.listeners:
                     listeners.append(listener)
-                    host, bound = listener.extra(anyio.abc.SocketAttribute.local_address)[:2]
-                    self.addresses.append((str(host), int(bound)))
-                    port = int(bound)
+                    address = listener.extra(anyio.abc.SocketAttribute.local_address)
+                    port = int(address[1])
+                    self.addresses.append((str(address[0]), port))
         except BaseException:
             for listener in listeners:
                 await listener.aclose()
@@ -115,11 +122,9 @@ class Server:
         self.port = port
         return listeners
 
-    async def _serve(self, listener: anyio.abc.SocketListener, tasks: anyio.abc.TaskGroup) -> None:
-        try:
+    async def _serve(self, listener: Listener, tasks: anyio.abc.TaskGroup) -> None:
+        with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):  # that is how it is stopped
             await listener.serve(self._connected, tasks)
-        except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-            pass  # stopped
 
     # -- connections
 
@@ -127,7 +132,7 @@ class Server:
         limit = self.options.max_connections
         try:
             address = stream.extra(anyio.abc.SocketAttribute.remote_address)
-        except Exception as error:
+        except (OSError, anyio.TypedAttributeLookupError) as error:
             log.debug("a client left at once: %s", error)
             await anyio.aclose_forcefully(stream)
             return
@@ -137,6 +142,8 @@ class Server:
             await anyio.aclose_forcefully(stream)
             return
         await _Link(self, stream, peer).run()
+        if self._closed is not None:
+            self._closed.set()
 
     async def _close_connections(self) -> None:
         """connection.close (320) to everybody, and a little time for their answers."""
@@ -145,7 +152,8 @@ class Server:
         self.broker.settle()
         with anyio.move_on_after(_SHUT_DOWN):
             while self.broker.connections:
-                await anyio.sleep(0.01)
+                self._closed = Event()
+                await self._closed.wait()
 
     # -- time
 
@@ -202,7 +210,7 @@ class _Link:
                 tasks.start_soon(self._write)
                 await self._read()
                 self.handler.finish()
-        except Exception:
+        except Exception:  # one connection's fault must not end the others
             log.exception("connection from %s failed", self.peer)
         finally:
             self.handler.lost()

@@ -70,6 +70,7 @@ class SessionHandler:
         self.last_marked = -1
         self.ended = False
         self._sweep_at = _SWEEP_FROM
+        self._knows_record = False
 
     # -- what the connection tells
 
@@ -106,18 +107,20 @@ class SessionHandler:
         """Answer session.request-timeout: at most what the broker's options allow."""
         self.surviving = min(timeout, self.broker.options.session_max_timeout)
         self.machine.grant_timeout(self.surviving)
-        last = self.broker.session_records.last(self.user, self.name) if self.surviving else None
-        self.last_marked = -1 if last is None else last
+        if self.surviving:
+            self.broker.session_records.timeouts[self.user, self.name] = self.surviving
 
     def tell_expected(self) -> None:
-        """Answer session.flush(expected): the command after the last one whose effect is held, nothing for a new session.
+        """Answer session.flush(expected): the command after the last one whose effect is held, none for a new session.
 
         Once all that is held is also confirmed, the completions that the client may have missed are announced.
         """
         last = self.broker.session_records.last(self.user, self.name) if self.surviving else None
+        self._knows_record = True
         if last is None:
             self.machine.send_expected(None if not self.machine.next_incoming else self.machine.next_incoming)
             return
+        self.last_marked = last
         machine = self.machine
         if machine.next_incoming <= last:
             machine.next_incoming = last + 1
@@ -138,8 +141,7 @@ class SessionHandler:
 
     def commit(self, entry: Entry) -> None:
         """Commit a command's entry; the command completes when it is confirmed."""
-        entry.apply(self.broker)
-        self.broker.journal.commit(entry, self._confirmed)
+        self.broker.commit(entry, self._confirmed)
 
     def _confirmed(self, entry: Entry) -> None:
         self.machine.complete(entry.command_id)
@@ -170,6 +172,8 @@ class SessionHandler:
             return
         mark: Mark | None = None
         if self.surviving:
+            if not self._knows_record:
+                self._start_anew()
             if command_id <= self.last_marked:
                 broker.journal.when_confirmed(lambda: self.complete(command_id))
                 return
@@ -184,18 +188,23 @@ class SessionHandler:
             self._check_user(message)
         if self.transaction is None:
             entry = Entry(broker.route(message, exchange, self.connection), mark, command_id)
-            entry.apply(broker)
-            broker.journal.commit(entry, self._confirmed)
+            broker.commit(entry, self._confirmed)
         else:
             self.transaction.effects += broker.route(message, exchange, self.connection)
             self.complete(command_id)
 
+    def _start_anew(self) -> None:
+        """The client numbers from where it likes, without asking what is expected: an older record means nothing."""
+        self._knows_record = True
+        timeout = self.surviving
+        self.broker.end_record(self.user, self.name)
+        self.broker.session_records.timeouts[self.user, self.name] = timeout
+
     def _check_user(self, message: Message) -> None:
         user_id = message.user_id
         if user_id and user_id != self.user.encode():
-            raise UnauthorizedAccess(
-                f"authorised user id : {self.user} but user id in message declared as {user_id.decode(errors='replace')}"
-            )
+            declared = user_id.decode(errors="replace")
+            raise UnauthorizedAccess(f"authorised user id: {self.user} but message declares user id {declared}")
 
     # -- settling
 

@@ -19,7 +19,7 @@ class SessionRecords:
     def __init__(self) -> None:
         self._last: dict[Key, int] = {}
         self.timeouts: dict[Key, int] = {}
-        """Seconds that each session was granted, as far as it is known: a new primary counts them from its promotion."""
+        """Seconds that each session was granted, where that is known: a new primary counts them from its promotion."""
 
     def mark(self, user: str, name: bytes, command_id: int) -> None:
         """The effect of that command is held."""

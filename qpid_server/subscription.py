@@ -1,7 +1,7 @@
 """A subscription: what a consumer or browser has been promised of a queue, and what it was given.
 
-Credit is counted in messages and in bytes (AMQP 0-10, message.flow). In window mode what a completed delivery cost comes
-back; in credit mode it does not. Bytes are those of header and body. A subscription is served while it has credit of
+Credit is counted in messages and in bytes of header and body (AMQP 0-10, message.flow). In window mode, the default,
+what a completed delivery cost comes back; in credit mode it does not. A subscription is served while it has credit of
 both kinds and its connection keeps reading.
 """
 
@@ -83,7 +83,7 @@ class Subscription:
         self.arguments = dict(arguments or {})
         self.resume_ids = resume_ids
         self.claim = claim
-        self.window = False
+        self.window = True
         self.cursor = 0
         """A browser has seen everything up to this position."""
         self.delivered = 0
@@ -113,13 +113,24 @@ class Subscription:
     def add_credit(self, unit: int, value: int) -> None:
         """More messages (unit 0) or bytes (unit 1) may be sent; UNLIMITED takes the limit away (message.flow)."""
         if unit == c.CreditUnit.MESSAGE:
-            self._messages = UNLIMITED if value == UNLIMITED else min(self._messages + value, UNLIMITED)
+            self._messages = min(self._messages + value, UNLIMITED)
+            if self._messages == UNLIMITED:
+                self._messages_used = 0
         else:
-            self._bytes = UNLIMITED if value == UNLIMITED else min(self._bytes + value, UNLIMITED)
+            self._bytes = min(self._bytes + value, UNLIMITED)
+            if self._bytes == UNLIMITED:
+                self._bytes_used = 0
         self.refresh()
 
     def stop(self) -> None:
         """No credit of either kind (message.stop); completions of earlier deliveries bring none back."""
+        if self._messages_used or self._bytes_used:
+            session = self.session
+            session.incomplete = {
+                command_id: delivery
+                for command_id, delivery in session.incomplete.items()
+                if delivery.subscription is not self
+            }
         self._messages = self._bytes = self._messages_used = self._bytes_used = 0
         self.refresh()
 

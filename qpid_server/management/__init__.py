@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from qpid_messaging.management.qmf import BROKER_AGENT, DIRECT_EXCHANGE, TOPIC_EXCHANGE
@@ -36,16 +37,17 @@ CLASSES = (
 LOCATE_KEY = "console.request.agent_locate"
 
 
-def install(broker: Broker) -> Agent:
+def install(broker: Broker, *, port: Callable[[], int] | None = None) -> Agent:
     """Give a broker its management agent and the exchanges that consoles reach it through.
 
     Args:
         broker: a broker without one.
+        port: where the broker listens; what its options say where not given.
 
     Returns:
         The agent.
     """
-    agent = Agent(broker, CLASSES, instance=broker.federation_tag)
+    agent = Agent(broker, CLASSES, instance=broker.federation_tag, port=port or (lambda: broker.options.port))
     for exchange in (
         ManagementDirectExchange(DIRECT_EXCHANGE, arguments={"qpid.replicate": "none"}),
         ManagementTopicExchange(TOPIC_EXCHANGE, arguments={"qpid.replicate": "none"}),

@@ -81,6 +81,7 @@ class Agent:
         broker: what it manages.
         classes: the classes of objects that it knows.
         instance: tells this broker's agent from those of other brokers.
+        port: where the broker listens.
         now: nanoseconds since 1970, for the times that consoles are told.
     """
 
@@ -90,9 +91,11 @@ class Agent:
         classes: Iterable[type[ManagedClass[Any]]],
         *,
         instance: str,
+        port: Callable[[], int],
         now: Callable[[], int] = time.time_ns,
     ) -> None:
         self.broker = broker
+        self.port = port
         self.now = now
         # Consoles look for brokers by the names that qpidd has always had.
         self.attributes = {"_vendor": "apache.org", "_product": "qpidd", "_instance": instance}

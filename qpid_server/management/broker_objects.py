@@ -115,7 +115,7 @@ class BrokerClass(ManagedClass["Broker"]):
         values = {
             "name": BROKER_NAME,
             "systemRef": self.agent.managed(BROKER_PACKAGE, "system").reference(item),
-            "port": options.port,
+            "port": self.agent.port(),
             "maxConns": options.max_connections,
             "mgmtPublish": False,
             "version": _version(),
