@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Endpoint:
                 must not call the messaging API.
         """
         with self._driver.lock:
-            self._core.on_error = None if handler is None else lambda error: handler(self, error)
+            self._core.on_error = None if handler is None else lambda error: _call(handler, self, error)
 
     def get_error(self) -> Exception | None:
         """The error of this endpoint, or else of the one that it belongs to, without raising it."""
@@ -74,3 +75,10 @@ class Endpoint:
         result = self._ewait(lambda: self._is_closed() or predicate(), timeout)
         self.check_closed()
         return result
+
+
+def _call(handler: Callable[[Any, Exception], object], endpoint: Endpoint, error: Exception) -> None:
+    try:
+        handler(endpoint, error)
+    except Exception:  # an application's mistake, which must not end the connection for everybody else
+        logging.getLogger("qpid_messaging").exception("async exception handler of %r", endpoint)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from difflib import get_close_matches
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
@@ -175,6 +177,7 @@ class Session(Endpoint):
         self.check_closed()
 
     def _establish(self, link: Sender | Receiver, core: SenderCore | ReceiverCore) -> None:
+        self._core.connection.node_cache.now = monotonic()
         self._core.reconcile()
         if self.connection._core.wanted:
             link._ewait(lambda: core.state is LinkState.LINKED or core.closed)
@@ -252,7 +255,7 @@ class Session(Endpoint):
             handler: called with this session in the connection's I/O thread. It must not call the messaging API.
         """
         with self._driver.lock:
-            self._core.on_message = None if handler is None else lambda: handler(self)
+            self._core.on_message = None if handler is None else lambda: _call(handler, self)
 
     set_message_received_handler = set_message_received_notify_handler
 
@@ -360,6 +363,13 @@ class Session(Endpoint):
     def _check_attached(self) -> None:
         if not self.connection._core.wanted or self._core.closing:
             raise Detached(text="the connection is detached" if not self._core.closing else "the session is closing")
+
+
+def _call(handler: Callable[[Session], object], session: Session) -> None:
+    try:
+        handler(session)
+    except Exception:  # an application's mistake, which must not end the connection for everybody else
+        logging.getLogger("qpid_messaging").exception("message received handler of %r", session)
 
 
 def _check_options(role: str, options: dict[str, Any], known: tuple[str, ...]) -> None:

@@ -73,7 +73,8 @@ def install_init(cls: type[Struct]) -> None:
 
 def install_pack(cls: type[Struct]) -> Callable[[Any, int], bytes]:
     """Give the class its encoder, and return it."""
-    namespace: dict[str, Any] = {"ERRORS": _ENCODE_ERRORS, "failure": _encode_failure}
+    fields: dict[int, Field] = {}  # by the line of source that encodes them
+    namespace: dict[str, Any] = {"ERRORS": _ENCODE_ERRORS, "failure": _encode_failure, "fields": fields}
     lines = ["def pack(self, depth=0):", " try:", "  out = b''", "  flags = 0"]
     for index, f in enumerate(cls.FIELDS):
         if f.default is False:
@@ -82,7 +83,8 @@ def install_pack(cls: type[Struct]) -> Callable[[Any, int], bytes]:
         lines.append(f"  v = self.{f.name}")
         if cls.PACK:
             lines += ["  if v is not None:", f"   flags |= {flag_bit(index, cls.PACK)}"]
-        lines.append(f"   {_pack_line(f)}" if cls.PACK else f"  {_pack_line(f)}")
+        lines.append(f"  {' ' if cls.PACK else ''}{_pack_line(f, namespace)}")
+        fields[len(lines)] = f
 
     # Size, code, session.header and flags are one call, as they are next to each other.
     layout, values, width = ">", [], 0
@@ -104,41 +106,44 @@ def install_pack(cls: type[Struct]) -> Callable[[Any, int], bytes]:
         lines.append(f"  return pack_head({', '.join(values)}) + out")
     else:
         lines.append("  return out")
-    lines += [" except ERRORS as error:", "  raise failure(self, depth, error) from None"]
+    lines += [" except ERRORS as error:", "  raise failure(self, error, fields) from None"]
     pack: Callable[[Any, int], bytes] = _compile(cls, "pack", lines, namespace)
     cls.pack = pack  # type: ignore[method-assign, assignment]
     return pack
 
 
-def _pack_line(f: Field) -> str:
+def _pack_line(f: Field, namespace: dict[str, Any]) -> str:
     if f.struct is not None:
-        return f"if v.NAME != {f.struct.NAME!r}: raise TypeError\n   out += v.pack(depth + 1)"
+        namespace["pack_struct"] = _pack_struct
+        namespace[f"struct_{f.name}"] = f.struct
+        return f"out += pack_struct(v, struct_{f.name}, depth + 1)"
     assert f.type is not None
     return f.type.pack
+
+
+def _pack_struct(value: Struct, cls: type[Struct], depth: int) -> bytes:
+    if not isinstance(value, cls):
+        raise TypeError(f"not a {cls.NAME}")
+    return value.pack(depth)
 
 
 _ENCODE_ERRORS = (AttributeError, EncodeError, IndexError, LayoutError, OverflowError, TypeError, ValueError)
 
 
-def _encode_failure(value: Struct, depth: int, error: Exception) -> EncodeError:
-    """Which field it was: the encoder does not keep track, so that only a failure pays for the answer."""
-    for f in value.FIELDS:
-        field_value = getattr(value, f.name)
-        if (field_value is None and value.PACK) or f.default is False:
-            continue
-        lines = ["def pack_one(v, depth):", "   out = b''", f"   {_pack_line(f)}"]
-        try:
-            _compile(type(value), "pack_one", lines, {})(field_value, depth)
-        except EncodeError as inner:
-            return inner.inside(
-                f"{value.NAME} {f.name}" if not inner.path or isinstance(inner.path[0], int) else f.name
-            )
-        except _ENCODE_ERRORS:
-            name = f.type.name if f.type else f.struct.NAME if f.struct else "bit"
-            shown = repr(field_value)
-            shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
-            return EncodeError(f"{type(field_value).__name__} {shown} does not fit {name}", (f"{value.NAME} {f.name}",))
-    return EncodeError(f"{value.NAME}: {error}")
+def _encode_failure(value: Struct, error: Exception, fields: dict[int, Field]) -> EncodeError:
+    """Which field it was: encoders do not keep track, but the line that failed tells."""
+    assert error.__traceback__ is not None
+    f = fields.get(error.__traceback__.tb_lineno)
+    where = f"{value.NAME} {f.name}" if f is not None else value.NAME
+    if isinstance(error, EncodeError):
+        return error.inside(where)
+    if f is None:
+        return EncodeError(str(error), (where,))
+    field_value = getattr(value, f.name)
+    shown = repr(field_value)
+    shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
+    expected = f.type or (f.struct and f.struct.NAME)
+    return EncodeError(f"{type(field_value).__name__} {shown} does not fit {expected}", (where,))
 
 
 # --- Decoder ----------------------------------------------------------------------------------------------------------

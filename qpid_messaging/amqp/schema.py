@@ -206,7 +206,9 @@ class Command(Struct):
         sync: bool = session_header_bit(default=False, kw_only=True)
 
     def __eq__(self, other: object) -> bool:
-        return super().__eq__(other) and self.sync == other.sync  # type: ignore[attr-defined]
+        if not isinstance(other, Command):
+            return NotImplemented
+        return self.sync == other.sync and super().__eq__(other) is True
 
     def __repr__(self) -> str:
         text = super().__repr__()

@@ -205,18 +205,22 @@ class Session:
         self._outstanding = {}
         return lost
 
-    def resume(self, expected: int | None) -> None:
+    def resume(self, expected: int | None) -> list[Any]:
         """Take up the session where the peer stands, after an `Expected` event.
 
-        Commands below `expected` have been received: their completion will be announced. Those from there on are
-        made ready for `replay`. None: the peer knows nothing of the session, so everything is; the numbering goes on
+        Commands below `expected` have been received: their completion will be announced, or was already. Those from
+        there on are made ready for `replay`. None: the peer knows nothing of the session, so everything is; the numbering goes on
         all the same, so that no id ever means two commands under one name. 0 comes from peers that say so for a
         session that they have just made, and that want its numbering to start there: then ids are given anew.
+
+        Returns:
+            The tokens of commands that are completed already.
 
         Raises:
             ProtocolError: the peer expects a command that this end is far from having sent.
         """
         waiting, self._replay = self._replay, []
+        completed: list[Any] = []
         if expected is None:
             self._replay = waiting
         elif expected == 0 and self.next_id:
@@ -229,11 +233,14 @@ class Session:
                     raise ProtocolError(f"peer expects command {expected} of session {self.name!r}, not {self.next_id}")
                 self.next_id = expected
             for id, sent in waiting:
-                if id is not None and id < expected:
-                    self._outstanding[id] = sent
-                else:
+                if id is None or id >= expected:
                     self._replay.append((id, sent))
+                elif not self.is_completed(id):
+                    self._outstanding[id] = sent
+                elif sent.token is not None:
+                    completed.append(sent.token)
         self._settle()
+        return completed
 
     def replay(self) -> int:
         """Send again what `resume` found to be missing, before any later command. Returns how many that were."""

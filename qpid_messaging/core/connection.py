@@ -9,6 +9,7 @@ import re
 import socket
 import sys
 from functools import cache
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from qpid_address import AddressError, BrokerURL
@@ -42,6 +43,7 @@ from ..exceptions import (
 from ..reconnect import ReconnectPolicy
 from .endpoint import Endpoint
 from .link import LinkState
+from .nodes import NodeCache
 from .session import SessionCore
 from .statistics import Statistics
 
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
 
     from ..amqp.session import Session
     from ..options import ConnectionOptions
-    from .nodes import Node
 
 log = logging.getLogger("qpid_messaging")
 
@@ -91,7 +92,7 @@ class ConnectionCore(Endpoint):
         wire: the AMQP 0-10 connection machine, while there is a transport.
         sessions: by name, until they are closed.
         resumes: whether the broker keeps sessions.
-        node_cache: what names were found to be.
+        node_cache: what names were lately found to be.
         stats: what the connection went through.
         username: who the broker takes us for.
     """
@@ -104,7 +105,7 @@ class ConnectionCore(Endpoint):
         self.wire: ClientConnection | None = None
         self.sessions: dict[str, SessionCore] = {}
         self.resumes = False
-        self.node_cache: dict[str, Node] = {}
+        self.node_cache = NodeCache(options)
         self.policy = ReconnectPolicy(options)
         self.stats = Statistics()
         self.username: str | None = None
@@ -113,10 +114,11 @@ class ConnectionCore(Endpoint):
         self._began = 0.0
         self._last_in = 0.0
         self._next_beat = 0.0
-        self._spoke = False
         self._wrote = False
         self._lost_at: float | None = None
         self._heard = False
+        # What is to be said to a broker that is not ours any more: close-ok, or what it did wrong.
+        self._last_words = b""
 
     # -- what the application wants ----------------------------------------------------------------------------
 
@@ -207,10 +209,11 @@ class ConnectionCore(Endpoint):
             self._choose_mechanism,
             client_properties=client_properties(options.client_properties),
             virtual_host=(options.url.virtual_host or "") if options.url is not None else "",
-            heartbeat=max(1, round(options.heartbeat)) if options.heartbeat else 0,
+            heartbeat=ceil(options.heartbeat) if options.heartbeat else 0,
         )
         self.phase = Phase.OPENING
         self._last_in = now
+        self._last_words = b""
 
     def transport_lost(self, now: float, reason: str | None = None) -> None:
         """There is no transport, or no more.
@@ -237,11 +240,15 @@ class ConnectionCore(Endpoint):
         touched: dict[SessionCore, None] = {}
         for event in wire.receive(data):
             if isinstance(event, Incoming):
-                by_wire[event.session].transferred(event.id, event.command, event.header, event.body)
+                session = by_wire.get(event.session)
+                if session is not None:
+                    session.transferred(event.id, event.command, event.header, event.body)
             elif isinstance(event, Completed):
                 for token in event.tokens:
                     token.completed()
-                touched[by_wire[event.session]] = None
+                session = by_wire.get(event.session)
+                if session is not None:
+                    touched[session] = None
             else:
                 self._handle(event, now)
                 if self.wire is not wire:
@@ -252,7 +259,8 @@ class ConnectionCore(Endpoint):
     def data_to_send(self) -> bytes:
         """Bytes to write to the transport."""
         if self.wire is None:
-            return b""
+            last_words, self._last_words = self._last_words, b""
+            return last_words
         data = self.wire.data_to_send()
         if data:
             self._wrote = True
@@ -266,7 +274,7 @@ class ConnectionCore(Endpoint):
             return None
         if self.phase is Phase.CLOSING:
             return self._began + CLOSE_TIMEOUT
-        heartbeat = self.options.heartbeat
+        heartbeat = self._heartbeat()
         if heartbeat:
             silent = self._last_in + 2 * heartbeat
             return min(silent, self._next_beat) if self.phase is Phase.OPEN else silent
@@ -282,7 +290,7 @@ class ConnectionCore(Endpoint):
             if now - self._began >= CLOSE_TIMEOUT:
                 self._end()
             return
-        heartbeat = self.options.heartbeat
+        heartbeat = self._heartbeat()
         if heartbeat:
             if now - self._last_in >= 2 * heartbeat:
                 self._silent(now, f"nothing came for {2 * heartbeat:g} seconds")
@@ -307,22 +315,30 @@ class ConnectionCore(Endpoint):
                 event.token.result(event.id, event.value)
         elif isinstance(event, Opened):
             self._opened(event, now)
-        elif isinstance(event, Expected):
-            self._by_wire[event.session].expected(event.id)
-        elif isinstance(event, Failed):
-            self._by_wire[event.session].failed(event.exception)
-        elif isinstance(event, DetachRequested):
-            if self.wire is not None:
-                self.wire.detach(event.session)
-            self._by_wire[event.session].detached(DetachCode.NORMAL)
-        elif isinstance(event, Detached):
-            session = self._by_wire.get(event.session)
-            if session is not None:
-                session.detached(event.code)
         elif isinstance(event, Closed):
             self._closed(event, now)
         elif isinstance(event, Broken):
             self._broken(event.error, now)
+        elif isinstance(event, (Expected, Failed, DetachRequested, Detached)):
+            session = self._by_wire.get(event.session)
+            if session is not None:
+                self._handle_session(session, event, now)
+
+    def _handle_session(
+        self, session: SessionCore, event: Expected | Failed | DetachRequested | Detached, now: float
+    ) -> None:
+        if isinstance(event, Expected):
+            try:
+                session.expected(event.id)
+            except ProtocolError as error:
+                self._broken(error, now)
+        elif isinstance(event, Failed):
+            session.failed(event.exception)
+        elif isinstance(event, Detached):
+            session.detached(event.code)
+        elif self.wire is not None:
+            self.wire.detach(event.session)
+            session.detached(DetachCode.NORMAL)
 
     def _opened(self, event: Opened, now: float) -> None:
         wire = self.wire
@@ -333,7 +349,7 @@ class ConnectionCore(Endpoint):
         self.resumes = self.options.reconnect and wire.server_properties.get("product") != _OTHER_SESSIONS
         self.node_cache.clear()
         self._wrote = False
-        self._next_beat = now + (self.options.heartbeat or 0) / 2
+        self._next_beat = now + self._heartbeat() / 2
         if self._lost_at is not None:
             self.stats.fail_overs += 1
             self.stats.seconds_without_broker += now - self._lost_at
@@ -399,15 +415,23 @@ class ConnectionCore(Endpoint):
         self.phase = Phase.IDLE
 
     def _suspend(self) -> None:
+        self.phase = Phase.WAITING
         if self.wire is None:
             return
+        self._last_words = self.wire.data_to_send()
         self.wire.lost()
         self.wire = None
-        self.phase = Phase.WAITING
         for session in list(self.sessions.values()):
             session.suspend()
             if session.closed and session.closing:
                 self.forget_session(session)
+
+    def _heartbeat(self) -> float:
+        """Seconds between heartbeats: as agreed with the broker, and before that as wanted; 0 is none."""
+        wanted = self.options.heartbeat or 0
+        if wanted and self.phase is Phase.OPEN and self.wire is not None:
+            return self.wire.heartbeat or wanted
+        return wanted
 
     def _limits_attempts(self) -> bool:
         return self.options.reconnect

@@ -108,7 +108,7 @@ class LinkCore(Endpoint):
 
     def _linked(self, error: MessagingError | None) -> None:
         if error is not None:
-            self.session.connection.node_cache.pop(self.name, None)
+            self.session.connection.node_cache.forget(self.name)
             self.fail(error)
         else:
             self.state = LinkState.LINKED
@@ -131,14 +131,14 @@ class LinkCore(Endpoint):
         # After a fail-over the cache is empty: what one broker has the other need not have.
         known = cache.get(self.name)
         node = yield from nodes.resolve(self.name, self.options, self.ROLE, known)
-        cache[self.name] = node
+        cache.put(self.name, node)
         return node
 
     def _unlink_and_delete(self) -> Steps[None]:
         yield from self._unlink()
         if self.options.get("delete") in ("always", self.ROLE):
             yield from nodes.delete(self.name, (self.options.get("node") or {}).get("type"))
-            self.session.connection.node_cache.pop(self.name, None)
+            self.session.connection.node_cache.forget(self.name)
 
     def _link(self) -> Steps[None]:
         raise NotImplementedError

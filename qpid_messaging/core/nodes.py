@@ -21,6 +21,7 @@ from ..amqp.commands import (
 from ..exceptions import AssertionFailed, InvalidOption, NotFound
 
 if TYPE_CHECKING:
+    from ..options import ConnectionOptions
     from .tasks import Steps
 
 C = TypeVar("C", bound=Command)
@@ -31,6 +32,39 @@ class Node(NamedTuple):
 
     kind: str
     exchange_type: str | None = None
+
+
+class NodeCache:
+    """What names were lately found to be at the broker of this connection.
+
+    Args:
+        options: of these, `address_ttl` says how long that holds.
+
+    Attributes:
+        now: the time, as the shell told it last.
+    """
+
+    def __init__(self, options: ConnectionOptions) -> None:
+        self.now = 0.0
+        self._options = options
+        self._nodes: dict[str, tuple[float, Node]] = {}
+
+    def get(self, name: str) -> Node | None:
+        """What the name was found to be, if that is not too long ago."""
+        found, node = self._nodes.get(name, (0.0, None))
+        return None if node is None or self.now - found >= self._options.address_ttl else node
+
+    def put(self, name: str, node: Node) -> None:
+        """The name was found to be this."""
+        self._nodes[name] = (self.now, node)
+
+    def forget(self, name: str) -> None:
+        """It may be something else by now."""
+        self._nodes.pop(name, None)
+
+    def clear(self) -> None:
+        """Another broker."""
+        self._nodes.clear()
 
 
 def resolve(name: str, options: Mapping[str, Any], role: str, known: Node | None) -> Steps[Node]:

@@ -31,6 +31,7 @@ from ..amqp.commands import (
     TxRollback,
     TxSelect,
 )
+from ..amqp.errors import ProtocolError
 from ..amqp.session import Session
 from ..constants import REJECTED, RELEASED, UNLIMITED, Constant
 from ..exceptions import (
@@ -138,7 +139,7 @@ class SessionCore(Endpoint):
     @property
     def replays(self) -> bool:
         """Whether transfers are kept for sending them again. A transaction is never replayed."""
-        return self.connection.options.reconnect and not self.transactional
+        return not self.transactional
 
     # -- attaching ---------------------------------------------------------------------------------------------
 
@@ -190,7 +191,11 @@ class SessionCore(Endpoint):
             self.wire.name = f"{self.name}.{self._generation}".encode()
         wire = self.connection.wire
         assert wire is not None
-        wire.attach(self.wire, force=again)
+        try:
+            wire.attach(self.wire, force=again)
+        except ProtocolError as error:
+            self._close(SessionError(text=str(error)))
+            return
         asks = resumes and (again or self._continues)
         if resumes:
             self.wire.request_timeout(SESSION_TIMEOUT)
@@ -215,7 +220,8 @@ class SessionCore(Endpoint):
             if not self._committed(commit_id, expected):
                 return
             self._end_transaction()
-        self.wire.resume(expected)
+        for token in self.wire.resume(expected):
+            token.completed()
         self.recovering = self.replays and any(sender.unsettled() for sender in self.senders)
         self._start()
 

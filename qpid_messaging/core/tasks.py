@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ..exceptions import MessagingError
+from ..amqp.errors import EncodeError
+from ..exceptions import InvalidOption, MessagingError
 
 if TYPE_CHECKING:
     from ..amqp.commands import Command
@@ -82,4 +83,10 @@ class Task:
         step[-1].sync = True
         self._results = {}
         self._awaited = len(step)
-        self._ids = [self._wire.send(command, token=self) for command in step]
+        try:
+            self._ids = [self._wire.send(command, token=self) for command in step]
+        except EncodeError as error:
+            # An application's value of a type that the command's field cannot have.
+            self._wire.forget(self)
+            self._steps.close()
+            self._done(InvalidOption(text=str(error)))
