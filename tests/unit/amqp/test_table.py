@@ -88,7 +88,7 @@ def test_class_agrees(name: str, cls: ET.Element, element: ET.Element) -> None:
         assert ours.CODE is None
     if element.tag == "struct":
         assert number(element.get("size")) == ours.SIZE
-        assert ours.NAME == "session-header" if name == "SessionHeader" else element.get("name")
+        assert ours.NAME == ("session-header" if name == "SessionHeader" else element.get("name"))
     else:
         assert ours.NAME == f"{cls.get('name')}.{element.get('name')}"
         assert ours.IS_CONTROL == (element.tag == "control")
