@@ -1,0 +1,1 @@
+"""Our broker and client beside peers that nobody here wrote. `make interop` runs it."""
