@@ -55,9 +55,10 @@ class Producer(threading.Thread):
             self.acknowledged.append(time.monotonic())
         connection.close()
 
-    def gap(self, moment: float) -> float:
-        """Seconds from a moment to the first acknowledgement after it."""
-        return min((later for later in self.acknowledged if later > moment), default=float("inf")) - moment
+    def longest_gap(self, since: float, until: float) -> float:
+        """The longest time without an acknowledged send between two moments, in seconds."""
+        moments = [since, *(moment for moment in self.acknowledged if since < moment < until)]
+        return max(later - moment for moment, later in zip(moments, moments[1:], strict=False))
 
 
 class Consumer(threading.Thread):
