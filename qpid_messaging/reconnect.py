@@ -98,6 +98,8 @@ class ReconnectPolicy:
         Returns:
             When to make the next attempt; None to give up.
         """
+        if self._began is None:
+            self._began = now
         self._lively = self._lively or answered
         self._hopeless = self._hopeless and fatal
         if not self.options.reconnect:

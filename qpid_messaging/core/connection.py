@@ -58,6 +58,8 @@ log = logging.getLogger("qpid_messaging")
 #: Seconds that one broker gets to answer where no heartbeat says otherwise and there is another attempt: it may be
 #: stopped, or behind a firewall that drops what it does not let through.
 ATTEMPT_TIMEOUT = 10.0
+#: Seconds that a connection has to live for its loss to begin a search anew, without pauses.
+STABLE = 1.0
 #: Seconds that a broker gets to agree to a close.
 CLOSE_TIMEOUT = 5.0
 #: Brokers of this product keep sessions of their own kind, which do not take back a command-point.
@@ -115,6 +117,7 @@ class ConnectionCore(Endpoint):
         self._last_in = 0.0
         self._next_beat = 0.0
         self._wrote = False
+        self._opened_at = 0.0
         self._lost_at: float | None = None
         self._heard = False
         # What is to be said to a broker that is not ours any more: close-ok, or what it did wrong.
@@ -344,6 +347,7 @@ class ConnectionCore(Endpoint):
         wire = self.wire
         assert wire is not None
         self.phase = Phase.OPEN
+        self._opened_at = now
         self.policy.succeeded()
         self.policy.learn(_known_hosts(event.known_hosts))
         self.resumes = self.options.reconnect and wire.server_properties.get("product") != _OTHER_SESSIONS
@@ -392,6 +396,7 @@ class ConnectionCore(Endpoint):
         self._suspend()
         if was_open:
             self._lost_at = now
+        if was_open and now - self._opened_at >= STABLE:
             retry_at = self.policy.begin(now) if self.options.reconnect else None
         else:
             retry_at = self.policy.failed(now, answered=answered, fatal=fatal)

@@ -162,6 +162,8 @@ class ReceiverCore(LinkCore):
     def suspend(self) -> None:
         super().suspend()
         self._credit, self._bytes_open, self._halting = 0, False, None
+        for delivery in self.incoming:
+            delivery.transfer_id = None
         if self.explicit:
             # Without an id they cannot be told from others when they come again: let them come.
             held = [delivery for delivery in self.incoming if delivery.resume_id() is not None]
