@@ -96,6 +96,8 @@ class BrokerAgent:
 
     def _query(self, content: dict[str, Any]) -> Sequence[Data]:
         answers = self._request(Opcode.QUERY_REQUEST, content, Opcode.QUERY_RESPONSE, None)
+        if not all(isinstance(answer, list) for answer in answers):
+            raise AgentError(qmf.Status.EXCEPTION, "the agent answered a query with something that is no list")
         return [Data.from_map(item) for answer in answers for item in answer]
 
     def find(self, object_id: str) -> Data | None:

@@ -39,6 +39,13 @@ _COUNTERS = {
     "discardsPurge": "purged",
 }
 
+#: Statistics of what never happens here: messages are not flowed to disk, and no queue has a ring's, a last value
+#: queue's or a limit's policy.
+NEVER = (
+    *("msgFtdEnqueues", "msgFtdDequeues", "byteFtdEnqueues", "byteFtdDequeues", "msgFtdDepth", "byteFtdDepth"),
+    *("discardsRing", "discardsLvq", "discardsOverflow"),
+)
+
 #: Methods of the management schema's class broker that this broker does not have yet.
 _UNSUPPORTED = (
     "connect",
@@ -118,6 +125,7 @@ class BrokerClass(ManagedClass["Broker"]):
             "port": self.agent.port(),
             "maxConns": options.max_connections,
             "mgmtPublish": False,
+            "stagingThreshold": 0,
             "version": _version(),
             "uptime": int((item.clock() - item.started) * 1_000_000_000),
             "queueCount": len(item.queues),
@@ -125,9 +133,8 @@ class BrokerClass(ManagedClass["Broker"]):
             "msgDepth": counters["msgTotalEnqueues"] - counters["msgTotalDequeues"],
             "byteDepth": counters["byteTotalEnqueues"] - counters["byteTotalDequeues"],
             "discardsNoRoute": dropped,
-            # Messages are never flowed to disk.
-            **dict.fromkeys(("msgFtdEnqueues", "msgFtdDequeues", "byteFtdEnqueues", "byteFtdDequeues"), 0),
-            **dict.fromkeys(("msgFtdDepth", "byteFtdDepth"), 0),
+            "workerThreads": 1,
+            **dict.fromkeys(NEVER, 0),
         }
         if options.data_path is not None:
             values["dataDir"] = str(options.data_path)

@@ -9,7 +9,7 @@ from qpid_messaging.management.qmf import BROKER_PACKAGE
 
 from ..exchange import Binding, Exchange
 from ..queue import Queue
-from .broker_objects import VHOST
+from .broker_objects import NEVER, VHOST
 from .configuration import purge, reroute
 from .schema import ManagedClass, MethodCall
 
@@ -64,11 +64,13 @@ class QueueClass(ManagedClass[Queue]):
             "discardsPurge": item.purged,
             **_watermarks("consumerCount", len(item.subscriptions)),
             **_watermarks("bindingCount", len(item.bindings)),
-            # No queue here has a ring's, last value's or limit's policy, a redirect or flow control, or goes to disk.
-            **dict.fromkeys(("discardsRing", "discardsLvq", "discardsOverflow", "flowStoppedCount"), 0),
-            **dict.fromkeys(("msgFtdEnqueues", "msgFtdDequeues", "byteFtdEnqueues", "byteFtdDequeues"), 0),
-            **dict.fromkeys(("msgFtdDepth", "byteFtdDepth"), 0),
+            **dict.fromkeys(NEVER, 0),
+            # Deprecated: 0 in every broker.
+            **_watermarks("unackedMessages", 0),
+            **dict.fromkeys(("messageLatencyAvg", "messageLatencyCount", "messageLatencyMax", "messageLatencyMin"), 0),
+            # Producers are not held back, and queues not redirected.
             "flowStopped": False,
+            "flowStoppedCount": 0,
             "redirectPeer": "",
             "redirectSource": False,
         }

@@ -245,7 +245,7 @@ def _show_all(
             finally:
                 broker.close(options.timeout)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what there is to say of this broker
-            answers[member] = str(error)
+            answers[member] = str(error).removeprefix(f"{member}: ")
 
     threads = [(member, Thread(target=ask, args=(member,), daemon=True)) for member in members]
     for _, thread in threads:
