@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from qpid_messaging import Connection, Empty, Message, MessagingError
@@ -58,7 +59,7 @@ class Producer(threading.Thread):
     def longest_gap(self, since: float, until: float) -> float:
         """The longest time without an acknowledged send between two moments, in seconds."""
         moments = [since, *(moment for moment in self.acknowledged if since < moment < until)]
-        return max(later - moment for moment, later in zip(moments, moments[1:], strict=False))
+        return max(later - moment for moment, later in pairwise(moments))
 
 
 class Consumer(threading.Thread):
