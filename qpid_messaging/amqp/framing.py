@@ -190,7 +190,7 @@ class Decoder:
         self._offset = 0  # in the stream, of the first byte of the buffer being decoded
         self._assemblies: dict[int, _Assembly] = {}  # by channel << 4 | track
 
-    def feed(self, data: bytes) -> list[Unit]:
+    def feed(self, data: bytes | bytearray | memoryview) -> list[Unit]:
         """Take what was read, give every unit that is whole now, in the order of their last frames.
 
         Where something is wrong behind whole units of the same read, these are returned and `error` is set; the next
@@ -201,6 +201,8 @@ class Decoder:
         """
         if self.error is not None:
             raise self.error
+        if not isinstance(data, bytes):
+            data = bytes(data)
         if self._chunks:
             self._chunks.append(data)
             self._waiting += len(data)
@@ -208,8 +210,6 @@ class Decoder:
                 return []
             data = b"".join(self._chunks)
             self._chunks.clear()
-        elif data.__class__ is not bytes:
-            data = bytes(data)
         units: list[Unit] = []
         try:
             pos = self._decode(data, units)

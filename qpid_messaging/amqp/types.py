@@ -163,8 +163,8 @@ def decode_sequence_set(buf: bytes, pos: int, end: int, depth: int = 0) -> tuple
             return RangeSet.of(lower, upper), pos + 10
     start = pos + 2
     stop = start + size
-    if size % 8 or stop > end:
-        raise ProtocolError(f"a sequence-set of {size} bytes is no row of ranges or overruns its frame", pos)
+    if size % 8:
+        raise ProtocolError(f"a sequence-set of {size} bytes is no row of ranges", pos)
     result = RangeSet()
     for lower, upper in _pair.iter_unpack(buf[start:stop]):
         if (upper - lower) & _MASK >= _HALF:
@@ -198,8 +198,8 @@ def encode_sequence_set(value: RangeSet, depth: int = 0) -> bytes:
 def _decode_byte_ranges(buf: bytes, pos: int, end: int, depth: int) -> tuple[RangeSet, int]:
     start = pos + 2
     stop = start + (buf[pos] << 8 | buf[pos + 1])
-    if (stop - start) % 16 or stop > end:
-        raise ProtocolError("byte-ranges are no row of ranges or overrun their frame", pos)
+    if (stop - start) % 16:
+        raise ProtocolError(f"byte-ranges of {stop - start} bytes are no row of ranges", pos)
     result = RangeSet()
     for lower, upper in _byte_range.iter_unpack(buf[start:stop]):
         if upper < lower:

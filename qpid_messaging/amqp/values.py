@@ -2,8 +2,8 @@
 
 Encoding follows what peers send: int64 (uint64 where the number needs it), double, str16, vbin32. Decoding takes all
 types of AMQP 0-10 in every width; a type that the specification does not have is read as bytes, since the top of its
-code tells its width. Text that is not valid UTF-8 comes out with surrogate escapes, as Python does it for file names: nothing
-fails, and encoding gives back the bytes that came in.
+code tells its width. Text that is not valid UTF-8 comes out with surrogate escapes, as Python does it for file names:
+nothing fails, and encoding gives back the bytes that came in.
 
 Decoders take `(buffer, position, end, depth)` and give `(value, position behind it)`. They check a compound's size when
 they enter it and the position when they leave it; in between an overrun shows as an IndexError, a struct.error or a

@@ -103,7 +103,7 @@ def instances(cls: type[Struct]) -> st.SearchStrategy[Any]:
     return st.builds(cls, **fields)
 
 
-coded_structs = st.one_of(*(instances(cls) for cls in c.STRUCTS.values())) | st.builds(
+coded_structs: st.SearchStrategy[Any] = st.one_of(*(instances(cls) for cls in c.STRUCTS.values())) | st.builds(
     c.RawStruct, st.tuples(st.integers(0x20, 0xFF), st.integers(0, 0xFF)), st.binary(max_size=20)
 )
 controls = st.one_of(*(instances(cls) for cls in c.CONTROLS.values()))
@@ -120,4 +120,4 @@ def units(draw: st.DrawFn) -> tuple[int, c.Command, bytes | None, bytes | None]:
 
 #: What has no code of its own on the way back: decoded, it is something else that is worth the same.
 MOMENTS = st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(timezone.utc))  # noqa: DTZ001
-DECIMALS = st.sampled_from([Decimal("0"), Decimal("-1.50"), Decimal("1E+5"), Decimal("9223372036854775807")])
+DECIMALS = st.sampled_from([Decimal(0), Decimal("-1.50"), Decimal("1E+5"), Decimal(9223372036854775807)])

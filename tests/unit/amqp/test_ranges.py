@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +28,7 @@ def check(ranges: RangeSet, expected: set[int]) -> None:
     assert len(found) == ranges.range_count()
     # Ordered, disjoint and not touching: the shortest way to say it.
     assert all(lower <= upper for lower, upper in found)
-    assert all(before[1] + 1 < after[0] for before, after in zip(found, found[1:], strict=False))
+    assert all(before[1] + 1 < after[0] for before, after in pairwise(found))
     if expected:
         assert (ranges.lower, ranges.upper) == (min(expected), max(expected))
 

@@ -50,7 +50,7 @@ def resolve(type_name: str, class_name: str) -> tuple[str, ET.Element | None]:
         if domain is None:
             return type_name, choices
         choices = choices if choices is not None else domain.find("enum")
-        class_name = type_name.split(".")[0] if "." in type_name else class_name
+        class_name = type_name.split(".", maxsplit=1)[0] if "." in type_name else class_name
         type_name = domain.attrib["type"]
 
 
@@ -81,18 +81,18 @@ EVERYTHING = structs_and_methods()
 @pytest.mark.parametrize(("name", "cls", "element"), EVERYTHING, ids=[name for name, _, _ in EVERYTHING])
 def test_class_agrees(name: str, cls: ET.Element, element: ET.Element) -> None:
     ours: Any = getattr(c, name)
-    assert ours.PACK == number(element.get("pack", "2"))
+    assert number(element.get("pack", "2")) == ours.PACK
     if element.get("code"):
-        assert ours.CODE == (number(cls.get("code")), number(element.get("code")))
+        assert (number(cls.get("code")), number(element.get("code"))) == ours.CODE
     else:
         assert ours.CODE is None
     if element.tag == "struct":
         assert number(element.get("size")) == ours.SIZE
-        assert ours.NAME == ("session-header" if name == "SessionHeader" else element.get("name"))
+        assert ("session-header" if name == "SessionHeader" else element.get("name")) == ours.NAME
     else:
-        assert ours.NAME == f"{cls.get('name')}.{element.get('name')}"
-        assert ours.IS_CONTROL == (element.tag == "control")
-        assert ours.CONTENT == (element.find("segments") is not None)
+        assert f"{cls.get('name')}.{element.get('name')}" == ours.NAME
+        assert (element.tag == "control") == ours.IS_CONTROL
+        assert (element.find("segments") is not None) == ours.CONTENT
         result = element.find("result")
         if result is None:
             assert ours.RESULT is None
@@ -100,7 +100,7 @@ def test_class_agrees(name: str, cls: ET.Element, element: ET.Element) -> None:
             inner = result.find("struct")
             expected = result.get("type") if inner is None else inner.attrib["name"]
             assert ours.RESULT is not None
-            assert ours.RESULT.NAME == expected
+            assert expected == ours.RESULT.NAME
 
     theirs = element.findall("field")
     assert [f.name.rstrip("_").replace("_", "-") for f in ours.FIELDS] == [f.get("name") for f in theirs]
@@ -109,7 +109,7 @@ def test_class_agrees(name: str, cls: ET.Element, element: ET.Element) -> None:
         if type_name == "bit":
             assert our_field.default is False
         elif our_field.struct is not None:
-            assert our_field.struct.NAME == type_name
+            assert type_name == our_field.struct.NAME
         else:
             assert our_field.type.name == type_name
         assert enum_of(our_field.domain) == choices_of(choices), our_field

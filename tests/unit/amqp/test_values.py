@@ -17,8 +17,7 @@ from qpid_messaging.amqp import commands as c
 from qpid_messaging.amqp.codec import decode_list, decode_map, encode_list, encode_map
 from qpid_messaging.amqp.errors import EncodeError, ProtocolError
 from qpid_messaging.amqp.values import MAX_DEPTH, Array, Timestamp
-
-from . import strategies
+from tests.unit.amqp import strategies
 
 
 def list_of(*encoded: str) -> bytes:

@@ -11,14 +11,13 @@ import pytest
 
 from qpid_messaging.amqp import types
 from qpid_messaging.amqp.codec import decode_list, decode_map, encode_list, encode_map
-from qpid_messaging.amqp.schema import Struct, field
+from qpid_messaging.amqp.schema import Struct, StructType, field
 
 VECTORS = json.loads((Path(__file__).parents[2] / "data" / "codec.json").read_text())
 
 
-
 def carrier(wire_type: types.WireType[Any]) -> Any:
-    return type(Struct)("Carrier", (Struct,), {"value": field(wire_type)}, pack=0)
+    return StructType("Carrier", (Struct,), {"value": field(wire_type)}, pack=0)
 
 
 def value_of(value: Any) -> Any:
