@@ -209,8 +209,8 @@ class Log(Journal):
             follower.push_entry(index, self.epoch, data)
 
     def when_confirmed(self, callback: Callable[[], None]) -> None:
-        """Call back once everything that is in the log now is confirmed."""
-        if self.confirmed >= self.last.index:
+        """Call back once everything that is in the log now is confirmed; a backup, which cannot know, does not wait."""
+        if not self.primary or self.confirmed >= self.last.index:
             callback()
         else:
             self._waiting.append(_Waiting(self.last.index, [], callback))
