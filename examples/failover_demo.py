@@ -186,10 +186,10 @@ def run_through(cluster: list[Broker], lines: list[str], rate: float) -> bool:
             dead.start()
             say(f"{dead.name} comes back as a backup")
         time.sleep(0.005)
-    for number, (kill, promotion) in enumerate(zip(kills, promotions, strict=True), 1):
-        gap = producer.gap(kill)
+    for number, (since, until) in enumerate(zip(kills, [*kills[1:], time.monotonic()], strict=True)):
+        gap, promotion = producer.longest_gap(since, until), promotions[number]
         say(
-            f"kill {number}: {gap * 1000:.0f} ms without an acknowledged send, {promotion * 1000:.0f} of them promotion"
+            f"kill {number + 1}: {gap * 1000:.0f} ms without an acknowledged send, promotion took {promotion * 1000:.0f}"
         )
     return compare(lines, consumer.received, len(kills))
 
