@@ -8,7 +8,7 @@ caller's (:mod:`qpid_server.timers`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
@@ -26,6 +26,7 @@ from .errors import NotAllowed, NotFound
 from .exchange import DirectExchange, Exchange, FanoutExchange, HeadersExchange, TopicExchange, exchange_class
 from .journal import Effect, Entry, Journal
 from .observer import Observer
+from .limits import make_room, queue_limits
 from .options import Options
 from .queue import Queue, QueueEntry
 from .queue_arguments import auto_delete_timeout
@@ -101,6 +102,8 @@ class Broker:
         self.dirty: dict[Queue, None] = {}
         self.pending: dict[ConnectionHandler, None] = {}
         self.queues: dict[str, Queue] = {}
+        self.limited_queues = 0
+        """How many queues have limits: while none has, nobody looks for them."""
         self.default_exchange = DirectExchange("")
         self.exchanges: dict[str, Exchange] = {"": self.default_exchange}
         for name, kind in (
@@ -199,25 +202,40 @@ class Broker:
                 receiver.deliver(message, publisher)
         return [Enqueue(queue, message) for queue in route.queues]
 
-    def reroute(self, message: Message, alternate: Exchange | None) -> list[Effect]:
-        """What becomes of a message that its queue does not keep: the alternate exchange has it, if there is one."""
-        return [] if alternate is None else self.route(message, alternate)
+    def admit(self, effects: list[Effect], *, strict: bool = True) -> list[Effect]:
+        """The effects with what the limits of queues make of them.
+
+        Args:
+            effects: what a command is about to do.
+            strict: raise where a queue refuses a message, else that message is dropped.
+
+        Raises:
+            ResourceLimitExceeded: a queue is full.
+        """
+        if not self.limited_queues:
+            return effects
+        effects, destroyed = make_room(effects, strict=strict)
+        for queue in destroyed:
+            effects += self.delete_queue_effects(queue)
+        return effects
+
+    def reroute(self, queue: Queue, entries: Iterable[QueueEntry]) -> list[Effect]:
+        """What becomes of messages that their queue does not keep: its alternate exchange has them, if there is one."""
+        alternate = queue.alternate_exchange
+        effects: list[Effect] = []
+        if alternate is not None:
+            for entry in entries:
+                effects += self.route(entry.message, alternate)
+        return self.admit(effects, strict=False)
 
     def reject_effects(self, queue: Queue, entries: list[QueueEntry]) -> list[Effect]:
         """Messages leave a queue for its alternate exchange, or for good."""
-        effects: list[Effect] = []
-        for entry in entries:
-            effects += self.reroute(entry.message, queue.alternate_exchange)
-        effects.append(Dequeue(queue, entries))
-        return effects
+        return [*self.reroute(queue, entries), Dequeue(queue, entries)]
 
     def delete_queue_effects(self, queue: Queue) -> list[Effect]:
         """What deleting a queue does: its messages go to the alternate exchange, its bindings go with it."""
-        effects: list[Effect] = []
-        if queue.alternate_exchange is not None:
-            for entry in queue.entries.values():
-                effects += self.reroute(entry.message, queue.alternate_exchange)
-            effects = [effect for effect in effects if not (isinstance(effect, Enqueue) and effect.queue is queue)]
+        effects = self.reroute(queue, queue.entries.values())
+        effects = [effect for effect in effects if not (isinstance(effect, Enqueue) and effect.queue is queue)]
         effects.append(QueueDeleted(queue))
         exchanges = dict.fromkeys(binding.exchange for binding in queue.bindings)
         for exchange in exchanges:
@@ -287,7 +305,10 @@ class Broker:
             arguments=declared.arguments,
             replicate=declared.replicate,
             auto_delete_timeout=auto_delete_timeout(declared.arguments),
+            limits=queue_limits(declared.arguments),
         )
+        if queue.limits is not None:
+            self.limited_queues += 1
         if alternate is not None:
             alternate.alternate_users += 1
         self.queues[queue.name] = queue
@@ -307,6 +328,8 @@ class Broker:
                 for observer in self.observers:
                     observer.unbound(binding)
         queue.clear()
+        if queue.limits is not None:
+            self.limited_queues -= 1
         if queue.alternate_exchange is not None:
             queue.alternate_exchange.alternate_users -= 1
         if self.queues.get(queue.name) is queue:

@@ -259,6 +259,7 @@ class ConnectionHandler:
             session = self.sessions.get(event.session)
             if session is not None:
                 self._end(session, orderly=True)
+            event.session.flush_completed()
             self.machine.detach(event.session)
         elif isinstance(event, Detached):
             session = self.sessions.get(event.session)

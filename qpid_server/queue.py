@@ -16,6 +16,7 @@ from .line import ACQUIRED, AVAILABLE, GONE, UNCONFIRMED, FifoLine, Line
 
 if TYPE_CHECKING:
     from .exchange import Binding, Exchange
+    from .limits import Limits
     from .message import Message, ReplicationId
     from .subscription import Subscription
 
@@ -67,6 +68,7 @@ class Queue:
         replicate: what backups hold of it.
         auto_delete_timeout: seconds that an unused auto-delete queue lives on.
         line: order in which messages are offered; first in, first out unless told otherwise.
+        limits: how much it holds; None: no limit.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Queue:
         replicate: Replicate = Replicate.NONE,
         auto_delete_timeout: float = 0,
         line: Line | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.name = name
         self.durable = durable
@@ -92,6 +95,7 @@ class Queue:
         self.auto_delete_timeout = auto_delete_timeout
         self.owner: object | None = None
         """The session that an exclusive queue belongs to."""
+        self.limits = limits
         self.line: Line = FifoLine() if line is None else line
         self.entries: dict[int, QueueEntry] = {}
         """Everything on the queue, acquired and unconfirmed messages included, by position."""
@@ -99,6 +103,7 @@ class Queue:
         """The same by replication id, for a queue whose messages are replicated."""
         self.position = 0
         """Position of the message enqueued last."""
+        self._head = 0  # nothing is left at or before this position
         self.subscriptions: dict[Subscription, None] = {}
         self.consumers: OrderedDict[Subscription, None] = OrderedDict()
         """Subscriptions that acquire, have credit and whose connection reads: the next to be served is first."""
@@ -117,6 +122,8 @@ class Queue:
         self.rejects = 0
         self.expired = 0
         self.purged = 0
+        self.discarded = 0
+        """Messages dropped to make room for others."""
 
     @property
     def depth(self) -> int:
@@ -235,6 +242,7 @@ class Queue:
         messages in between are gone, the positions that there are get sorted first.
         """
         entries = self.entries
+        position = max(position, self._advance_head())
         if self.position - position > 4 * len(entries) + 64:
             for known in sorted(at for at in entries if at > position):
                 entry = entries.get(known)
@@ -246,6 +254,20 @@ class Queue:
             entry = entries.get(position)
             if entry is not None:
                 yield entry
+
+    def _advance_head(self) -> int:
+        """Bring `_head` up to the first entry there is; each position is passed once in the queue's life."""
+        entries, head = self.entries, self._head
+        if not entries:
+            head = self.position
+        else:
+            limit = head + 4 * len(entries) + 64
+            while head + 1 not in entries:
+                head += 1
+                if head > limit:
+                    head = min(entries) - 1
+        self._head = head
+        return head
 
     def available(self) -> list[QueueEntry]:
         """Every message that nobody has acquired, in order of position."""

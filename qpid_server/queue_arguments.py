@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import IllegalArgument, InvalidArgument, NotImplementedFeature
+from .limits import queue_limits
 from .queue import Replicate
 
 __all__ = ["auto_delete_timeout", "check_exchange_arguments", "check_queue_arguments", "replication"]
@@ -19,9 +20,6 @@ _AUTO_DELETE_TIMEOUT = "qpid.auto_delete_timeout"
 #: Queue types, limits and the like that are still to be built.
 _QUEUE_REFUSED = frozenset(
     {
-        "qpid.max_count",
-        "qpid.max_size",
-        "qpid.policy_type",
         "qpid.last_value_queue",
         "qpid.last_value_queue_key",
         "qpid.last_value_queue_no_browse",
@@ -76,7 +74,10 @@ def check_queue_arguments(arguments: Mapping[str, Any]) -> None:
     for name, value in arguments.items():
         if (name in _QUEUE_REFUSED or name.startswith("qpid.fairshare-")) and not _off(value):
             raise NotImplementedFeature(f"queue argument {name}")
+    if arguments.get("qpid.policy_type") == "flow_to_disk":
+        raise NotImplementedFeature("queue argument qpid.policy_type: flow_to_disk")
     auto_delete_timeout(arguments)
+    queue_limits(arguments)
 
 
 def check_exchange_arguments(arguments: Mapping[str, Any]) -> None:

@@ -178,7 +178,6 @@ class SessionHandler:
                 broker.journal.when_confirmed(lambda: self.complete(command_id))
                 return
             if self.transaction is None:
-                self.last_marked = command_id
                 mark = (self.user, self.name, command_id)
         message = Message(destination, header, body)
         ttl = message.delivery_properties.ttl
@@ -187,7 +186,12 @@ class SessionHandler:
         if self.connection.checks_user_id:
             self._check_user(message)
         if self.transaction is None:
-            entry = Entry(broker.route(message, exchange, self.connection), mark, command_id)
+            effects = broker.route(message, exchange, self.connection)
+            if broker.limited_queues:
+                effects = broker.admit(effects)
+            if mark is not None:
+                self.last_marked = command_id
+            entry = Entry(effects, mark, command_id)
             broker.commit(entry, self._confirmed)
         else:
             self.transaction.effects += broker.route(message, exchange, self.connection)

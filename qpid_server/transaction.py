@@ -31,7 +31,7 @@ class Transaction:
         effects: list[Effect] = [
             effect for effect in self.effects if not (isinstance(effect, Enqueue) and effect.queue.deleted)
         ]
-        effects += dequeues(delivery.entry for delivery in self.accepted.values())
+        effects = [*dequeues(delivery.entry for delivery in self.accepted.values()), *session.broker.admit(effects)]
         self.effects = []
         self.accepted = {}
         mark: Mark | None = None

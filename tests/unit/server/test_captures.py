@@ -8,12 +8,14 @@ from qpid_messaging.amqp import commands as c
 from qpid_messaging.amqp.framing import PROTOCOL_HEADER, Decoder, Unit
 from qpid_messaging.amqp.schema import Command
 from qpid_server.connection import ConnectionHandler
-from qpid_server.effects import ExchangeDeclared
+from qpid_server.effects import ExchangeDeclared, QueueDeclared
 from qpid_server.security.authenticator import Authenticator
 from tests.captures import capture_names, read_reads, units
 
 from .driver import make_broker
 
+# What was on the recorded broker before.
+QUEUES = {"qpid-python-hello": "cap-hello", "qpid-cpp-receive": "cap-cpp"}
 CLIENTS = [name for name in capture_names() if name.startswith("qpid-")]
 
 
@@ -38,14 +40,12 @@ def _failures(recorded: list[Unit]) -> list[Command]:
 @pytest.mark.parametrize("name", CLIENTS)
 def test_every_command_is_answered(name: str) -> None:
     broker = make_broker()
-    for exchange, kind in (("qmf.default.direct", "direct"), ("qmf.default.topic", "topic"),
-                           ("qpid.management", "topic")):
+    management = {"qmf.default.direct": "direct", "qmf.default.topic": "topic", "qpid.management": "topic"}
+    for exchange, kind in management.items():
         if exchange not in broker.exchanges:
             broker.do(ExchangeDeclared(exchange, kind))
-    if name == "qpid-cpp-receive":
-        from qpid_server.effects import QueueDeclared
-
-        broker.do(QueueDeclared("cap-cpp"))
+    if name in QUEUES:
+        broker.do(QueueDeclared(QUEUES[name]))
     handlers: dict[int, ConnectionHandler] = {}
     written: dict[int, bytearray] = {}
     sent: dict[int, bytearray] = {}
@@ -82,6 +82,8 @@ def test_every_command_is_answered(name: str) -> None:
 def test_results_are_those_of_the_recorded_broker(name: str) -> None:
     """Queries and deliveries, but for what only the recorded broker adds to a delivery's header."""
     broker = make_broker()
+    if name in QUEUES:
+        broker.do(QueueDeclared(QUEUES[name]))
     handler = ConnectionHandler(broker, "capture", Authenticator())
     ours, theirs = Decoder(), Decoder()
     answered: list[Unit] = []
