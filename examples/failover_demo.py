@@ -35,7 +35,7 @@ def say(text: str) -> None:
 
 def connect(brokers: list[str]) -> Connection:
     """A connection that finds the primary among the brokers, whichever it is by then."""
-    return Connection.establish(brokers[0], reconnect=True, reconnect_urls=brokers, heartbeat=5)
+    return Connection.establish(brokers[0], reconnect=True, reconnect_urls=brokers, heartbeat=5, reconnect_log=False)
 
 
 class Producer(threading.Thread):

@@ -48,10 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _serve(options: Options) -> int:
-    server = Server(options)
     try:
+        server = Server(options)
         _say_who_may_come(server)
-    except UsersError as error:
+    except (OptionError, UsersError) as error:
         print(f"qpidd: {error}", file=sys.stderr)
         return 1
     async with anyio.create_task_group() as tasks:

@@ -20,6 +20,7 @@ import anyio
 import anyio.abc
 from qpid_address import BrokerURL
 
+from ..options import OptionError
 from ..queue import Replicate
 from .difference import STANDARD, difference
 from .epoch import NO_EPOCH, START, Epoch, Position, Promises
@@ -34,6 +35,7 @@ from .service import PeerService
 if TYPE_CHECKING:
     from ..broker import Broker
     from ..connection import ConnectionHandler
+    from ..timers import Timer
 
 _log = logging.getLogger("qpid_server.ha")
 
@@ -59,7 +61,7 @@ class Cluster:
         hint: address of the broker that most likely is the primary; tried before all others.
 
     Raises:
-        ValueError: `ha-brokers-url` or `ha-public-url` is no URL, or the file of promises is damaged.
+        OptionError: `ha-brokers-url` or `ha-public-url` is no URL, or the data directory cannot be used.
     """
 
     def __init__(
@@ -70,7 +72,12 @@ class Cluster:
         self.options = options
         self.network: Network = network or TCPNetwork()
         self.credentials = Credentials(options.ha_username, options.ha_password, options.ha_mechanism)
-        self.promises = Promises(options.data_path, uuid4().hex)
+        try:
+            self.promises = Promises(options.data_path, uuid4().hex)
+            self.set_brokers_url(options.ha_brokers_url)
+            self.set_public_url(options.ha_public_url)
+        except (OSError, ValueError) as error:
+            raise OptionError(f"cannot be a member of a cluster: {error}") from error
         self.log = Log(broker, min_replicas=options.ha_min_replicas, wall=Wall(lambda: wall() - broker.clock()))
         self.log.on_change = self._in_sync_changed
         self.status = JOINING
@@ -79,8 +86,6 @@ class Cluster:
         self.hint: str | None = None
         self.port = 0
         self.lost_state = self.promises.had_state
-        self.set_brokers_url(options.ha_brokers_url)
-        self.set_public_url(options.ha_public_url)
         self._legitimate = True
         self._expected: set[str] = set()
         self._had_in_sync = False
@@ -90,6 +95,7 @@ class Cluster:
         self._poke = anyio.Event()
         self._reign: anyio.CancelScope | None = None
         self._promoting = False
+        self._patience: Timer | None = None
         broker.journal = self.log
         broker.ha = self
         broker.role = self.status
@@ -314,7 +320,8 @@ class Cluster:
             self._had_in_sync = False
             if expected:
                 self.log.hold("recovering", configuration=False)
-                self.broker.timers.at(self.broker.clock() + self.options.ha_backup_timeout, self._recovered)
+                patience = self.options.ha_backup_timeout
+                self._patience = self.broker.timers.at(self.broker.clock() + patience, self._recovered)
         self.log.promote(epoch, inherited=inherited)
         if inherited:
             self._start_expiry()
@@ -330,6 +337,9 @@ class Cluster:
             self.broker.keep_record(user, name, timeout)
 
     def _recovered(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
         if self.status == RECOVERING:
             if self._expected:
                 _log.warning("went on without %d backups that were expected back", len(self._expected))
@@ -349,6 +359,9 @@ class Cluster:
         if self._reign is not None:
             self._reign.cancel()
             self._reign = None
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
         self.set_status(JOINING)
         for timer in self.broker.record_timers.values():
             timer.cancel()
@@ -389,7 +402,7 @@ class Cluster:
 
     def follower_joined(self, follower: Follower, values: dict[str, Any]) -> None:
         """A backup follows: give it the rest of the log, or the difference."""
-        old = self.log.followers.pop(follower.broker_id, None)
+        old = self.log.followers.get(follower.broker_id)
         if old is not None:
             self.log.drop_follower(old)
         counter, broker, index = values["position"]

@@ -7,12 +7,13 @@ with the greater position is the newer one, and two logs that agree on a positio
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 
 class Epoch(NamedTuple):
@@ -57,7 +58,7 @@ class Promises:
         had_state: this broker was in a cluster before it started, and no longer holds what it held then.
 
     Raises:
-        ValueError: the file is there and cannot be understood.
+        ValueError: the file is there and cannot be understood, or another broker has the folder.
     """
 
     def __init__(self, folder: Path | None, broker_id: str) -> None:
@@ -65,6 +66,7 @@ class Promises:
         self.broker_id = broker_id
         self.promised = NO_EPOCH
         self.had_state = False
+        self._lock = None if folder is None else _lock(folder)
         if self._path is not None and self._path.exists():
             self._load(self._path)
         else:
@@ -106,3 +108,15 @@ class Promises:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _lock(folder: Path) -> BinaryIO:
+    """Two brokers with one identity would be taken for one: the folder is this process's until it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / "ha.lock").open("wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise ValueError(f"{folder} is the data directory of another broker that is running") from error
+    return file
