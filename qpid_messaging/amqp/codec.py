@@ -9,15 +9,16 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from . import commands as _table  # noqa: F401  (the table has to be there before anything is decoded)
+from .decoding import SHORT
+from .decoding import decode_list as _decode_list
+from .decoding import decode_map as _decode_map
+from .encoding import encode_list as _encode_list
+from .encoding import encode_map as _encode_map
 from .errors import EncodeError, ProtocolError
-from .schema import SHORT, Command, RawStruct, Struct, StructType, Unpackers, struct_unpackers, unpack_size_and_code
+from .schema import Command, RawStruct, Struct, StructType, Unpackers, struct_unpackers, unpack_size_and_code
 from .schema import decode_struct32 as _decode_struct32
 from .schema import encode_struct32 as _encode_struct32
 from .values import Array, Timestamp
-from .values import decode_list as _decode_list
-from .values import decode_map as _decode_map
-from .values import encode_list as _encode_list
-from .values import encode_map as _encode_map
 
 S = TypeVar("S", bound=Struct)
 

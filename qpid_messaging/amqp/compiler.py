@@ -24,11 +24,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from struct import Struct as Layout
+from struct import error as LayoutError  # noqa: N812
 from typing import TYPE_CHECKING, Any
 
 from .errors import EncodeError, ProtocolError
 from .types import NAMESPACE
-from .values import LayoutError
 
 if TYPE_CHECKING:
     from .schema import Field, Struct

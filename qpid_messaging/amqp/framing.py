@@ -21,8 +21,9 @@ from __future__ import annotations
 from struct import Struct as Layout
 
 from .codec import COMMAND_UNPACKERS, CONTROL_UNPACKERS, unpack_command
+from .decoding import SHORT
 from .errors import ProtocolError
-from .schema import SHORT, Command
+from .schema import Command
 
 #: What either side sends first: protocol AMQP, instance 1 over TCP, version 0-10.
 PROTOCOL_HEADER = b"AMQP\x01\x01\x00\x0a"

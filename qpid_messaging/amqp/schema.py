@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from typing_extensions import Self
 
 from . import compiler
+from .decoding import DECODERS
+from .encoding import ENCODERS
 from .errors import EncodeError, ProtocolError
 from .types import NAMESPACE, WireType
-from .values import DECODERS, ENCODERS, MAX_DEPTH, LayoutError
+from .values import MAX_DEPTH
 
 if TYPE_CHECKING:
     from enum import IntEnum
@@ -319,6 +321,3 @@ struct32: WireType[Struct] = WireType(
     "out += encode_struct32(v, depth + 1)",
     "{target}, pos = decode_struct32(buf, pos, end, depth + 1)",
 )
-
-#: What generated code raises for bytes that end too early.
-SHORT = (IndexError, LayoutError)

@@ -12,19 +12,10 @@ from struct import Struct as Layout
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from .decoding import decode_array, decode_list, decode_map, unpack_uint32, uuid_from_bytes
+from .encoding import BYTE, encode_array, encode_list, encode_map
 from .errors import EncodeError, ProtocolError
 from .ranges import RangeSet
-from .values import (
-    BYTE,
-    decode_array,
-    decode_list,
-    decode_map,
-    encode_array,
-    encode_list,
-    encode_map,
-    unpack_uint32,
-    uuid_from_bytes,
-)
 
 T = TypeVar("T")
 
@@ -40,7 +31,7 @@ class WireType(Generic[T]):
         code: the type code in front of a self-describing value; None for types that never stand in a map.
         pack: source that appends the encoded local `v` to `out`.
         unpack: source that assigns to `{target}` what stands at `pos`, and moves `pos` behind it. Like the decoders of
-            `values.py` it may run over `end`; whoever runs it compares `pos` afterwards.
+            `decoding.py` it may run over `end`; whoever runs it compares `pos` afterwards.
     """
 
     __slots__ = ("code", "name", "pack", "unpack")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from qpid_messaging.amqp import commands as c
-from qpid_messaging.amqp.values import DECODERS
+from qpid_messaging.amqp.decoding import DECODERS
 
 SPEC = Path(__file__).parents[4] / "shared" / "spec" / "amqp.0-10-qpid-errata.stripped.xml"
 NAMESPACE = "{http://www.amqp.org/schema/amqp.xsd}"
