@@ -75,6 +75,8 @@ class ReceiverCore(LinkCore):
         self._bytes_open = False
         # A flush or a stop is on its way: credit means nothing until it is back.
         self._halting: Command | None = None
+        # A drain began while the flush of an earlier one was on its way, which says nothing of credit given since.
+        self._flush_again = False
         self._claims: dict[str, Delivery] = {}
         self._subscription_queue: str | None = None
 
@@ -108,7 +110,7 @@ class ReceiverCore(LinkCore):
             acquire_mode=acquire,
             arguments=arguments or None,
         )
-        self._credit, self._bytes_open, self._halting = 0, False, None
+        self._credit, self._bytes_open, self._halting, self._flush_again = 0, False, None, False
         self.session.destinations[self.destination] = self
         commands += [
             override(subscribe, link.get("x-subscribe") or {}),
@@ -161,7 +163,7 @@ class ReceiverCore(LinkCore):
 
     def suspend(self) -> None:
         super().suspend()
-        self._credit, self._bytes_open, self._halting = 0, False, None
+        self._credit, self._bytes_open, self._halting, self._flush_again = 0, False, None, False
         for delivery in self.incoming:
             delivery.transfer_id = None
         if self.explicit:
@@ -271,6 +273,7 @@ class ReceiverCore(LinkCore):
     def drain(self) -> None:
         """Have the broker send what it has and then say so: `draining` is False from then on."""
         self.draining = True
+        self._flush_again = type(self._halting) is MessageFlush
         self.grant()
 
     def set_capacity(self, capacity: int | Constant) -> None:
@@ -309,7 +312,10 @@ class ReceiverCore(LinkCore):
         self._halting = None
         self._credit, self._bytes_open = 0, False
         if type(command) is MessageFlush:
-            self.draining = False
+            self.draining, self._flush_again = self._flush_again, False
+            if not self.draining and not self.capacity:
+                # Whoever asked goes away without a message: no credit on its behalf. Others that wait ask again.
+                return
         self.grant()
 
 
