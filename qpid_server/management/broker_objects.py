@@ -6,11 +6,11 @@ import ctypes
 import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from qpid_messaging.management.qmf import BROKER_OBJECT, BROKER_PACKAGE, Status, object_name, reference
 
+from ..connection import VERSION
 from ..observer import Observer
 from .configuration import create, delete
 from .schema import ManagedClass, MethodCall, MethodError
@@ -60,14 +60,6 @@ _UNSUPPORTED = (
     "setTimestampConfig",
     "shutdown",
 )
-
-
-@cache
-def _version() -> str:
-    try:
-        return version("qpid-messaging")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "unknown"
 
 
 class _Totals(Observer):
@@ -126,7 +118,7 @@ class BrokerClass(ManagedClass["Broker"]):
             "maxConns": options.max_connections,
             "mgmtPublish": False,
             "stagingThreshold": 0,
-            "version": _version(),
+            "version": VERSION,
             "uptime": int((item.clock() - item.started) * 1_000_000_000),
             "queueCount": len(item.queues),
             **counters,

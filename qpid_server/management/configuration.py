@@ -221,8 +221,8 @@ def _first(queue: Queue, call: MethodCall) -> list[Any]:
 def purge(broker: Broker, queue: Queue, call: MethodCall) -> None:
     """Method purge of a queue: the first messages that nobody has acquired, or all of them, go."""
     entries = _first(queue, call)
-    queue.purged += len(entries)
     _commit(broker, call, [Dequeue(queue, entries)] if entries else [])
+    queue.purged += len(entries)
 
 
 def reroute(broker: Broker, queue: Queue, call: MethodCall) -> None:

@@ -17,6 +17,7 @@ import pytest
 import qpid_server
 from qpid_messaging import ConnectError, Connection, ConnectionError, MessagingError
 from qpid_messaging.management import AgentError, BrokerAgent, HaBroker
+from qpid_server.security.users import UsersFile
 
 STARTED_WITHIN = 15.0  # seconds that a broker may take to answer, on a machine with other work
 ADMIN = {"qpid.ha-admin": 1}
@@ -104,6 +105,28 @@ def test_a_broker_that_stands_alone() -> None:
         alone = f"Exception: HA module is not loaded on broker at {broker.url}\n"
         for command in ("status", "query", "status --all", "status --is-primary", "promote --cluster-manager"):
             assert qpid_ha(*command.split(), "-b", broker.url) == (1, alone)
+
+
+def test_a_broker_without_management() -> None:
+    with qpid_server.running(mgmt_enable=False) as broker:
+        assert qpid_ha("ping", "-b", broker.url) == (0, "")
+        status, out = qpid_ha("status", "-b", broker.url)
+        assert status == 1
+        assert out.startswith("NotFound: ")
+        assert "qmf.default.topic" in out
+
+
+def test_who_may_come_in(tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    UsersFile(users).add("ha", "secret")
+    conf = tmp_path / "qpidd.conf"
+    conf.write_text("ha-username=ha\nha-password=secret\nha-mechanism=PLAIN\n")
+    with qpid_server.running(auth=True, users_file=str(users)) as broker:
+        assert qpid_ha("ping", "-b", f"ha/secret@{broker.url}") == (0, "")
+        assert qpid_ha("ping", "-b", broker.url, "--config", str(conf)) == (0, "")
+        for user in ("", "ha/wrong@"):
+            status, out = qpid_ha("ping", "-b", f"{user}{broker.url}")
+            assert (status, out.split(":")[0]) == (1, "AuthenticationFailure")
 
 
 def test_the_life_of_a_cluster(cluster: list[Member]) -> None:

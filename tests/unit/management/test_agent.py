@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,6 +17,7 @@ from qpid_messaging.management.qmf import Opcode, Status
 from qpid_server.broker import Broker
 from qpid_server.effects import Bound, ExchangeDeclared, QueueDeclared
 from qpid_server.errors import SessionError
+from qpid_server.journal import Entry, Journal
 from qpid_server.management import LOCATE_KEY, install
 from qpid_server.management.agent import OBJECTS_PER_MESSAGE
 from qpid_server.message import Message
@@ -320,6 +322,26 @@ def test_a_backup_changes_nothing_that_is_replicated(console: Console, monkeypat
     assert "primary" in console.create("queue", "q", {"qpid.replicate": "all"}).error[1]
     assert "q" not in console.broker.queues
     assert done(console.create("queue", "local"))
+
+
+def test_a_method_is_answered_when_its_entry_is_confirmed(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a primary that is when the backups have it."""
+    journal, waiting = console.broker.journal, []
+
+    def commit(entry: Entry, on_confirmed: Callable[[Entry], None] | None = None) -> None:
+        if any(isinstance(effect, QueueDeclared) for effect in entry.effects):
+            waiting.append((entry, on_confirmed))
+        else:
+            Journal.commit(journal, entry, on_confirmed)
+
+    monkeypatch.setattr(journal, "commit", commit)
+    request = {"type": "queue", "name": "q", "properties": {}, "strict": True}
+    assert console.send(Opcode.METHOD_REQUEST, qmf.method_request(qmf.BROKER_OBJECT, "create", request)) == []
+    [(entry, confirmed)] = waiting
+    assert confirmed is not None
+    confirmed(entry)
+    [answer] = console.answers()
+    assert done(answer)
 
 
 # -- methods of a queue
