@@ -84,11 +84,11 @@ def make_room(effects: list[Effect], *, strict: bool) -> tuple[list[Effect], lis
     dropped: dict[Queue, list[QueueEntry]] = {}
     destroyed: dict[Queue, None] = {}
     for effect in effects:
-        if not isinstance(effect, Enqueue) or effect.queue.limits is None:
+        limits = effect.queue.limits if isinstance(effect, Enqueue) else None
+        if limits is None or not isinstance(effect, Enqueue):
             allowed.append(effect)
             continue
         queue, size = effect.queue, effect.message.size
-        limits = queue.limits
         if queue in destroyed:
             continue
         gone = dropped.setdefault(queue, [])

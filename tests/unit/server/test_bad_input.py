@@ -32,7 +32,7 @@ def _bystander(broker: Broker) -> Peer:
 
 
 def _feed(broker: Broker, data: bytes, cut: int) -> ConnectionHandler:
-    """A client that says all that: frame by frame until it is let in, as each waits for an answer; then in two reads."""
+    """A client that says all that: frame by frame until it is let in, since each waits for an answer; then in two."""
     handler = ConnectionHandler(broker, "bad:1", Authenticator())
     while data and not handler.finished and not handler.opened:
         size = 8 if data.startswith(b"AMQP") else max(12, int.from_bytes(data[2:4], "big"))
@@ -113,7 +113,7 @@ def test_random_and_mutated_bytes(seed: int) -> None:
     assert len(broker.sessions) == 1
 
 
-@pytest.mark.parametrize("header", [b"AMQP\x00\x00\x09\x01", b"AMQP\x03\x01\x00\x00", b"GET / HT", b"GET", b"\0\0\0\0\0\0\0\0"])
+@pytest.mark.parametrize("header", [b"AMQP\x00\x00\x09\x01", b"AMQP\x03\x01\x00\x00", b"GET / HT", b"GET", b"\0" * 8])
 def test_wrong_protocol_header_is_answered_with_ours(header: bytes) -> None:
     handler = ConnectionHandler(make_broker(), "bad:1", Authenticator())
     handler.receive(header + b"TP/1.1\r\n")
