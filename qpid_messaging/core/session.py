@@ -473,7 +473,8 @@ class SessionCore(Endpoint):
         self.announce()
         commands: list[Command] = [TxRollback()]
         if held:
-            commands.insert(0, MessageRelease(transfers=transfer_ids(held), set_redelivered=True))
+            # Behind the rollback, since only that undoes the accepts among them.
+            commands.append(MessageRelease(transfers=transfer_ids(held), set_redelivered=True))
         yield commands
 
     def _rolled_back(self, error: MessagingError | None) -> None:

@@ -14,7 +14,6 @@ from qpid_messaging.core.sender import SenderCore
 from qpid_messaging.core.session import SessionCore
 from qpid_messaging.message import Message
 from qpid_messaging.options import ConnectionOptions
-
 from tests.unit.client.cluster import Cluster, Peer
 
 
