@@ -153,13 +153,20 @@ def accept(session: SessionHandler, command_id: int, command: c.MessageAccept) -
 
 
 def release(session: SessionHandler, command_id: int, command: c.MessageRelease) -> None:
-    """message.release: acquired messages go back to their places."""
-    for transfer_id, delivery in session.deliveries(command.transfers):
-        del session.unsettled[transfer_id]
-        entry = delivery.entry
-        if entry.owner is delivery.subscription:
-            entry.queue.release(entry, redelivered=command.set_redelivered)
-            session.broker.dirty[entry.queue] = None
+    """message.release: acquired messages go back to their places.
+
+    Also those that an open transaction accepted: clients release all that they hold just before tx.rollback.
+    """
+    held = [session.unsettled]
+    if session.transaction is not None:
+        held.append(session.transaction.accepted)
+    for among in held:
+        for transfer_id, delivery in session.deliveries(command.transfers, among):
+            del among[transfer_id]
+            entry = delivery.entry
+            if entry.owner is delivery.subscription:
+                entry.queue.release(entry, redelivered=command.set_redelivered)
+                session.broker.dirty[entry.queue] = None
     session.complete(command_id)
 
 

@@ -212,9 +212,11 @@ class SessionHandler:
 
     # -- settling
 
-    def deliveries(self, transfers: RangeSet | None) -> list[tuple[int, Delivery]]:
-        """The unsettled deliveries among transfers that a command of the client names, in order."""
-        unsettled = self.unsettled
+    def deliveries(
+        self, transfers: RangeSet | None, among: dict[int, Delivery] | None = None
+    ) -> list[tuple[int, Delivery]]:
+        """The deliveries among transfers that a command of the client names, in order; by default unsettled ones."""
+        unsettled = self.unsettled if among is None else among
         near = self.machine.next_id
         found: list[tuple[int, Delivery]] = []
         for first, last in transfers or ():
