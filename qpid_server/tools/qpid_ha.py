@@ -7,25 +7,19 @@ error or no, 2 for options that do not exist.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Callable, Sequence
 from threading import Thread
-from typing import Any, NoReturn
-
-from qpid_address import BrokerAddress, BrokerURL
+from typing import NoReturn
 
 from qpid_messaging import Connection
 from qpid_messaging.exceptions import MessagingError, Timeout
 from qpid_messaging.management import AgentError, BrokerAgent, HaBroker
 
-from .qpidd_conf import find_qpidd_conf, read_qpidd_conf
+from .broker_options import add_broker_options, complete_broker_options, connection_settings
 
 __all__ = ["main"]
-
-DEFAULT_BROKER = "0.0.0.0"
-DEFAULT_TIMEOUT = 10.0  # seconds
 
 PRIMARY = ("active", "recovering")
 
@@ -48,18 +42,10 @@ class Broker:
     """
 
     def __init__(self, url: str, options: argparse.Namespace, *, with_agent: bool = True) -> None:
-        given: dict[str, Any] = {
-            "sasl_mechanisms": options.sasl_mechanism,
-            "sasl_service": options.sasl_service_name,
-            "ssl_certfile": options.ssl_certificate,
-            "ssl_keyfile": options.ssl_key,
-            "timeout": options.timeout,
-            "heartbeat": options.timeout and math.ceil(options.timeout / 2),
-            "client_properties": {"qpid.ha-admin": 1},
-        }
-        settings = {name: value for name, value in given.items() if value}
         self.url = url
-        self.connection: Connection = Connection.establish(url, **settings)
+        self.connection: Connection = Connection.establish(
+            url, client_properties={"qpid.ha-admin": 1}, **connection_settings(options)
+        )
         try:
             self.ha = self._ha(options.timeout) if with_agent else None
         except BaseException:
@@ -78,41 +64,6 @@ class Broker:
             self.connection.close(timeout)
         except (MessagingError, Timeout):
             return
-
-
-# -- the connection's options
-
-
-def _qualify(url: str, config: dict[str, str]) -> str:
-    """The URL, with user, password and port from the configuration where it has none."""
-    given = BrokerURL.parse(url)
-    port = int(config["port"]) if config.get("port") else None
-    addresses = tuple(BrokerAddress(at.transport, at.host, at.port or port) for at in given.addresses)
-    user = given.user or config.get("ha-username") or None
-    password = given.password if given.password is not None else config.get("ha-password")
-    return str(BrokerURL(user, password if user else None, addresses))
-
-
-def _complete(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Fill in what the command line leaves open: from the configuration file, then from the defaults."""
-    config: dict[str, str] = {}
-    if not options.broker:
-        options.broker = DEFAULT_BROKER
-        if not options.config:
-            options.config = find_qpidd_conf()
-    if options.ssl_key and not options.ssl_certificate:
-        parser.error("missing '--ssl-certificate' (required by '--ssl-key')")
-    if options.config:
-        config = read_qpidd_conf(options.config)
-        options.broker = _qualify(options.broker, config)
-        options.sasl_mechanism = options.sasl_mechanism or config.get("ha-mechanism")
-        if options.timeout is None:
-            heartbeat = config.get("ha-heartbeat-interval") or config.get("link-heartbeat-interval")
-            options.timeout = float(heartbeat) if heartbeat else None
-    if options.timeout is None:
-        options.timeout = DEFAULT_TIMEOUT
-    options.timeout = options.timeout or None  # 0 is for ever
-    options.brokers_url = config.get("ha-brokers-url", "")
 
 
 # -- commands
@@ -295,38 +246,7 @@ class Command:
         )
         if self.add_options is not None:
             self.add_options(parser)
-        group = parser.add_argument_group("Broker connection options")
-        add = group.add_argument
-        add(
-            "-b",
-            "--broker",
-            metavar="<address>",
-            help="Address of qpidd broker with syntax: [username/password@] hostname | ip-address [:<port>] "
-            f"(Default {DEFAULT_BROKER})",
-        )
-        add(
-            "--timeout",
-            type=float,
-            metavar="<seconds>",
-            help="Give up if the broker does not respond within the timeout. 0 means wait forever "
-            f"(Default {DEFAULT_TIMEOUT})",
-        )
-        add(
-            "--sasl-mechanism",
-            metavar="<mech>",
-            help="SASL mechanism for authentication (for example ANONYMOUS or PLAIN); the most secure one that both "
-            "sides have where not given",
-        )
-        add("--sasl-service-name", metavar="<name>", help="SASL service name to use")
-        add("--ssl-certificate", metavar="<cert>", help="Client SSL certificate (PEM format)")
-        add("--ssl-key", metavar="<key>", help="Client SSL private key (PEM format)")
-        add(
-            "--config",
-            "--config-file",
-            metavar="<path/to/qpidd.conf>",
-            help="Read what the command line leaves open from the broker's configuration file: ha-username, "
-            "ha-password, ha-mechanism, port, ha-brokers-url and link-heartbeat-interval",
-        )
+        add_broker_options(parser)
         parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
         return parser
 
@@ -339,7 +259,7 @@ class Command:
         if len(options.arguments) != len(self.arguments):
             parser.print_help()
             raise ToolError("Wrong number of arguments")
-        _complete(parser, options)
+        complete_broker_options(parser, options)
         return self.run(options)
 
 

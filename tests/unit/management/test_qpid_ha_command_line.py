@@ -201,6 +201,15 @@ def test_the_command_line_goes_first(conf: str, established: list[tuple[str, dic
     assert (given["sasl_mechanisms"], given["timeout"]) == ("ANONYMOUS", 1.0)
 
 
+@pytest.mark.parametrize(("user", "sent"), [("ha", "ha/secret"), ("me", "me")])
+def test_the_configured_password_is_that_of_the_configured_user(
+    user: str, sent: str, conf: str, established: list[tuple[str, dict[str, Any]]]
+) -> None:
+    with pytest.raises(ConnectError):
+        qpid_ha.run(["ping", "--config", conf, "-b", f"{user}@h:1"])
+    assert established[0][0] == f"amqp:{sent}@tcp:h:1"
+
+
 def test_all_brokers_of_the_configuration_file_are_asked_where_the_first_does_not_answer(
     conf: str, established: list[tuple[str, dict[str, Any]]], capsys: pytest.CaptureFixture[str]
 ) -> None:
