@@ -51,6 +51,11 @@ class State(enum.Enum):
     CLOSED = "nothing"
 
 
+def _fitting(text: str) -> str:
+    """As much of a text as connection.close's reply-text (str8) holds."""
+    return text.encode("utf-8", "replace")[:255].decode("utf-8", "ignore")
+
+
 class VersionError(ProtocolError):
     """The peer speaks another protocol, or another version of AMQP."""
 
@@ -182,7 +187,7 @@ class Connection:
     def close(self, code: int = c.CloseCode.NORMAL, text: str = "") -> None:
         """Close in order: queue connection.close; `Closed` follows when the peer agrees. Closing twice is once."""
         if self.state not in (State.CLOSING, State.CLOSED):
-            self._control(c.ConnectionClose(reply_code=code, reply_text=text[:250]))
+            self._control(c.ConnectionClose(reply_code=code, reply_text=_fitting(text)))
             self.state = State.CLOSING
 
     def lost(self) -> list[Session]:
@@ -194,14 +199,19 @@ class Connection:
         return sessions
 
     def detach(self, session: Session, code: int = c.DetachCode.NORMAL) -> None:
-        """End a session from this end, with a session.detach-code: refuse it, agree to end it, or cut it off."""
-        self._control(c.SessionDetached(name=session.name, code=code), session.channel)
-        self.release(session)
+        """End a session from this end, with a session.detach-code: refuse it, agree to end it, or cut it off.
+
+        A session that has left its channel already stays as it is: the channel may be another's by now.
+        """
+        if self.sessions.get(session.channel) is session:
+            self._control(c.SessionDetached(name=session.name, code=code), session.channel)
+            self.release(session)
 
     def release(self, session: Session) -> None:
         """Take the session off its channel."""
-        self.sessions.pop(session.channel, None)
-        session.unbind()
+        if self.sessions.get(session.channel) is session:
+            del self.sessions[session.channel]
+            session.unbind()
 
     def _bind(self, session: Session, channel: int) -> None:
         self.sessions[channel] = session
@@ -212,7 +222,7 @@ class Connection:
 
     def _break(self, error: ProtocolError, events: list[Event]) -> None:
         if self.state not in (State.CLOSED, State.CLOSING, State.HEADER, State.START):
-            self._control(c.ConnectionClose(reply_code=error.code, reply_text=str(error)[:250]))
+            self._control(c.ConnectionClose(reply_code=error.code, reply_text=_fitting(str(error))))
         self.state = State.CLOSED
         events.append(Broken(error))
 
@@ -231,6 +241,7 @@ class Connection:
         events.append(Closed(control.reply_code or c.CloseCode.NORMAL, control.reply_text or "", by_peer=True))
 
     def _receive_close_ok(self, channel: int, control: c.ConnectionCloseOk, events: list[Event]) -> None:
+        self._await(State.CLOSING, control)
         self.state = State.CLOSED
         events.append(Closed(c.CloseCode.NORMAL, "", by_peer=False))
 
@@ -334,8 +345,7 @@ class ClientConnection(Connection):
         heartbeat = self._wanted_heartbeat
         if heartbeat:
             heartbeat = max(heartbeat, tune.heartbeat_min or 0)
-            if tune.heartbeat_max:
-                heartbeat = min(heartbeat, tune.heartbeat_max)
+            heartbeat = min(heartbeat, tune.heartbeat_max or 0xFFFF)
         if frame_size < MIN_MAX_FRAME_SIZE:
             raise ProtocolError(
                 f"the broker wants frames of {frame_size} bytes at most, less than {MIN_MAX_FRAME_SIZE}"
@@ -384,25 +394,27 @@ class ServerConnection(Connection):
         self._server_properties = server_properties
         self._mechanisms = list(mechanisms)
         self._heartbeat_max = heartbeat_max
+        self._asking = ""
 
     # -- answers to events -------------------------------------------------------------------------------------
 
     def challenge(self, challenge: bytes) -> None:
         """Answer `Authenticate`: the mechanism has a further question."""
-        self._control(c.ConnectionSecure(challenge=challenge))
-        self.state = State.SECURE_OK
+        if self._answers(State.SECURE_OK):
+            self._control(c.ConnectionSecure(challenge=challenge))
 
     def authenticated(self) -> None:
         """Answer `Authenticate`: the client is who it says."""
-        self._control(
-            c.ConnectionTune(
-                channel_max=self.channel_max,
-                max_frame_size=self.max_frame_size,
-                heartbeat_min=0,
-                heartbeat_max=self._heartbeat_max,
+        if self._answers(State.SECURE_OK):
+            self._control(
+                c.ConnectionTune(
+                    channel_max=self.channel_max,
+                    max_frame_size=self.max_frame_size,
+                    heartbeat_min=0,
+                    heartbeat_max=self._heartbeat_max,
+                )
             )
-        )
-        self.state = State.TUNE_OK
+            self.state = State.TUNE_OK
 
     def refuse(self, text: str = "Authentication failed") -> None:
         """Answer `Authenticate`: no. The text should not tell what was wrong."""
@@ -410,14 +422,26 @@ class ServerConnection(Connection):
 
     def open_ok(self, known_hosts: Iterable[str] = ()) -> None:
         """Answer `OpenRequested`: the client may come in; `known_hosts` are other brokers that it can turn to."""
-        self._control(c.ConnectionOpenOk(known_hosts=list(known_hosts)))
-        self.state = State.OPENED
+        if self._answers(State.OPEN):
+            self._control(c.ConnectionOpenOk(known_hosts=list(known_hosts)))
+            self.state = State.OPENED
 
     def attached(self, session: Session) -> None:
         """Answer `AttachRequested`: the session is attached."""
         self._control(c.SessionAttached(name=session.name), session.channel)
 
+    def _answers(self, state: State) -> bool:
+        """Whether the client still waits for the answer: the connection may have ended since it asked."""
+        self._asking = ""
+        return self.state is state
+
     # -- the client's controls ---------------------------------------------------------------------------------
+
+    def _await(self, state: State, control: c.Command) -> None:
+        super()._await(state, control)
+        # The owner answers events after the whole read: a second response must not be tried before the first.
+        if self._asking and state is not State.CLOSING:
+            raise ProtocolError(f"{control.NAME} came before {self._asking} was answered")
 
     def _handlers(self) -> dict[type[c.Command], Callable[[Any, int, Any, list[Event]], None]]:
         return _SERVER
@@ -442,10 +466,12 @@ class ServerConnection(Connection):
         if self.mechanism not in self._mechanisms:
             raise ProtocolError(f"SASL mechanism {self.mechanism!r} is not offered", code=c.CloseCode.CONNECTION_FORCED)
         self.state = State.SECURE_OK
+        self._asking = start_ok.NAME
         events.append(Authenticate(self.mechanism, start_ok.response or b"", initial=True))
 
     def _receive_secure_ok(self, channel: int, secure_ok: c.ConnectionSecureOk, events: list[Event]) -> None:
         self._await(State.SECURE_OK, secure_ok)
+        self._asking = secure_ok.NAME
         events.append(Authenticate(self.mechanism, secure_ok.response or b"", initial=False))
 
     def _receive_tune_ok(self, channel: int, tune_ok: c.ConnectionTuneOk, events: list[Event]) -> None:
@@ -462,6 +488,7 @@ class ServerConnection(Connection):
 
     def _receive_open(self, channel: int, open: c.ConnectionOpen, events: list[Event]) -> None:
         self._await(State.OPEN, open)
+        self._asking = open.NAME
         events.append(OpenRequested(open.virtual_host or ""))
 
     def _receive_attach(self, channel: int, attach: c.SessionAttach, events: list[Event]) -> None:

@@ -110,7 +110,12 @@ class RangeSet:  # noqa: PLW1641  (a set that changes has no hash)
 
     def difference(self, other: RangeSet) -> RangeSet:
         result = self.copy()
-        for lower, upper in zip(other._lowers, other._uppers, strict=True):
+        if not self._lowers:
+            return result
+        # Only where they overlap: `other` may be long, and this set a single range.
+        start = bisect_left(other._uppers, self._lowers[0])
+        stop = bisect_right(other._lowers, self._uppers[-1])
+        for lower, upper in zip(other._lowers[start:stop], other._uppers[start:stop], strict=True):
             result.remove(lower, upper)
         return result
 

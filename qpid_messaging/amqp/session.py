@@ -41,7 +41,7 @@ from .framing import encode
 from .ranges import RangeSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from .connection import Connection
 
@@ -60,11 +60,14 @@ def expand(serial: int, near: int) -> int:
     return id if id >= 0 else id + _WRAP
 
 
-def to_wire(ranges: Iterable[tuple[int, int]]) -> RangeSet:
-    """Ranges of unbounded ids as a sequence-set of 32-bit serial numbers; a range that wraps becomes two."""
+def to_wire(ids: RangeSet) -> RangeSet:
+    """Unbounded ids as a sequence-set of 32-bit serial numbers, without the oldest; a range that wraps becomes two."""
     wire = RangeSet()
-    for lower, upper in ranges:
-        first, last = lower & _MASK, upper & _MASK
+    floor = ids.upper - _WINDOW if ids else 0
+    for lower, upper in ids:
+        if upper < floor:
+            continue
+        first, last = max(lower, floor) & _MASK, upper & _MASK
         if first <= last:
             wire.add(first, last)
         else:
@@ -155,28 +158,25 @@ class Session:
 
         Returns:
             The command's id.
+
+        Raises:
+            EncodeError: an argument does not fit its type; no id is taken.
         """
-        id = self.next_id
-        self.next_id = id + 1
+        if frames is None:
+            frames = encode(self.channel, command, header, body, self._attached_connection().max_frame_size)
+        id = self.send_frames(frames)
         if token is not None or replay:
             self._outstanding[id] = Sent(command, header, body, token, replay)
-        if frames is None:
-            self._write(id, command, header, body)
-            return id
-        if id != self._point:
-            self._send_point(id)
-        self._point = id + 1
-        self._attached_connection().queue(frames)
         return id
 
     def send_frames(self, frames: bytes) -> int:
         """Queue one command that is encoded into frames already, untracked. Returns the command's id."""
+        connection = self._connection or self._attached_connection()
         id = self.next_id
-        self.next_id = id + 1
         if id != self._point:
             self._send_point(id)
-        self._point = id + 1
-        self._attached_connection().queue(frames)
+        self.next_id = self._point = id + 1
+        connection.queue(frames)
         return id
 
     def is_completed(self, id: int) -> bool:
@@ -196,8 +196,17 @@ class Session:
         self._control(c.SessionRequestTimeout(timeout=timeout))
 
     def suspend(self) -> list[Any]:
-        """The connection is gone. Keeps what can be replayed; returns the tokens of all that cannot."""
+        """The connection is gone. Keeps what can be replayed; returns the tokens of all that cannot.
+
+        Whatever the peer sent is over: its next connection numbers from where it likes, and what was completed under
+        an id here says nothing about the command that has that id there.
+        """
         self.unbind()
+        self.next_incoming = self._span_start = 0
+        self._done = RangeSet()
+        self._spans = []
+        self._syncs = []
+        self._unannounced = False
         lost = [sent.token for sent in self._outstanding.values() if not sent.replay and sent.token is not None]
         kept: list[tuple[int | None, Sent]] = [(id, sent) for id, sent in self._outstanding.items() if sent.replay]
         # Commands that wait for a replay since an earlier loss are older than all that was sent after it.
@@ -209,9 +218,10 @@ class Session:
         """Take up the session where the peer stands, after an `Expected` event.
 
         Commands below `expected` have been received: their completion will be announced, or was already. Those from
-        there on are made ready for `replay`. None: the peer knows nothing of the session, so everything is; the numbering goes on
-        all the same, so that no id ever means two commands under one name. 0 comes from peers that say so for a
-        session that they have just made, and that want its numbering to start there: then ids are given anew.
+        there on are made ready for `replay`. None: the peer knows nothing of the session, so everything is; the
+        numbering goes on all the same, so that no id ever means two commands under one name. 0 comes from peers that
+        say so for a session that they have just made, and that want its numbering to start there: then ids are given
+        anew.
 
         Returns:
             The tokens of commands that are completed already.
@@ -219,19 +229,17 @@ class Session:
         Raises:
             ProtocolError: the peer expects a command that this end is far from having sent.
         """
-        waiting, self._replay = self._replay, []
         completed: list[Any] = []
-        if expected is None:
-            self._replay = waiting
-        elif expected == 0 and self.next_id:
+        if expected == 0 and self.next_id:
             self.next_id = 0
-            self._replay = [(None, sent) for _, sent in waiting]
-        else:
+            self._replay = [(None, sent) for _, sent in self._replay]
+        elif expected is not None:
             expected = expand(expected, self.next_id)
             if expected > self.next_id:
                 if self.next_id:
                     raise ProtocolError(f"peer expects command {expected} of session {self.name!r}, not {self.next_id}")
                 self.next_id = expected
+            waiting, self._replay = self._replay, []
             for id, sent in waiting:
                 if id is None or id >= expected:
                     self._replay.append((id, sent))
@@ -244,13 +252,17 @@ class Session:
 
     def replay(self) -> int:
         """Send again what `resume` found to be missing, before any later command. Returns how many that were."""
+        connection = self._attached_connection()
         todo, self._replay = self._replay, []
         for id, sent in todo:
             if id is None:
                 id = self.next_id
                 self.next_id = id + 1
             self._outstanding[id] = sent
-            self._write(id, sent.command, sent.header, sent.body)
+            if id != self._point:
+                self._send_point(id)
+            self._point = id + 1
+            connection.queue(encode(self.channel, sent.command, sent.header, sent.body, connection.max_frame_size))
         return len(todo)
 
     def forget(self, token: Any) -> None:
@@ -266,13 +278,6 @@ class Session:
         for id, following in zip(waiting, [*waiting[1:], self.next_id], strict=False):
             if id + 1 < following:
                 self._above.add(id + 1, following - 1)
-
-    def _write(self, id: int, command: c.Command, header: bytes | None, body: bytes | None) -> None:
-        if id != self._point:
-            self._send_point(id)
-        self._point = id + 1
-        connection = self._attached_connection()
-        connection.queue(encode(self.channel, command, header, body, connection.max_frame_size))
 
     def _send_point(self, id: int) -> None:
         self._control(c.SessionCommandPoint(command_id=id & _MASK, command_offset=0))
@@ -304,13 +309,9 @@ class Session:
         if not self._unannounced or self._connection is None:
             return
         self._unannounced = False
-        ranges = list(self._done)
-        if not ranges:
-            return
-        floor = ranges[-1][1] - _WINDOW
-        if ranges[0][0] < floor:
-            ranges = [(max(lower, floor), upper) for lower, upper in ranges if upper >= floor]
-        self._control(c.SessionCompleted(commands=to_wire(ranges), timely_reply=len(ranges) > _FRAGMENTED))
+        if self._done:
+            timely_reply = self._done.range_count() > _FRAGMENTED
+            self._control(c.SessionCompleted(commands=to_wire(self._done), timely_reply=timely_reply))
 
     def result(self, id: int, value: c.Struct | None) -> None:
         """Answer a command of the peer with execution.result; `complete` it as well."""
@@ -393,7 +394,7 @@ class Session:
             self._mark_done(id)
 
     def _is_done(self, lower: int, upper: int) -> bool:
-        return lower > upper or any(first <= lower and upper <= last for first, last in self._done)
+        return lower > upper or not RangeSet.of(lower, upper).difference(self._done)
 
     def _mark_done(self, id: int) -> None:
         self._done.add(id)
@@ -447,14 +448,14 @@ class Session:
                 tokens.append(sent.token)
 
     def _raise_low(self) -> None:
-        for lower, upper in list(self._above):
-            if lower > self._low:
-                return
-            self._low = max(self._low, upper + 1)
-            self._above.remove(lower, upper)
+        above = self._above
+        if above and above.lower <= self._low:  # and only the first can be, since ranges never touch
+            lower, self._low = above.lower, next(iter(above))[1] + 1
+            above.remove(lower, self._low - 1)
 
     def _receive_known_completed(self, control: c.SessionKnownCompleted, events: list[Event]) -> None:
         """Forget what the peer knows, as far as no execution.sync can ask for it any more."""
+        self._spans = [span for span in self._spans if not self._is_done(*span)]
         if self._spans or self._syncs or self._unannounced:
             return
         for first, last in self._done:
@@ -482,7 +483,9 @@ class Session:
     def _receive_gap(self, control: c.SessionGap, events: list[Event]) -> None:
         """The peer will never send these: they count as completed."""
         for first, last in control.commands or ():
-            self.complete_range(expand(first, self.next_incoming), expand(last, self.next_incoming))
+            lower, upper = expand(first, self.next_incoming), expand(last, self.next_incoming)
+            if lower <= upper:
+                self.complete_range(lower, upper)
 
     def _receive_flush(self, control: c.SessionFlush, events: list[Event]) -> None:
         if control.expected:
