@@ -24,9 +24,10 @@ from .effects import (
 )
 from .errors import NotAllowed, NotFound
 from .exchange import DirectExchange, Exchange, FanoutExchange, HeadersExchange, TopicExchange, exchange_class
+from .expiry import start_purging
 from .journal import Effect, Entry, Journal
-from .observer import Observer
 from .limits import make_room, queue_limits
+from .observer import Observer
 from .options import Options
 from .queue import Queue, QueueEntry
 from .queue_arguments import auto_delete_timeout
@@ -113,6 +114,7 @@ class Broker:
             ("amq.match", HeadersExchange),
         ):
             self.exchanges[name] = kind(name, durable=True)
+        start_purging(self)
 
     # -- look-up
 

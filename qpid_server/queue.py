@@ -112,6 +112,8 @@ class Queue:
         self.exclusive_subscription: Subscription | None = None
         self.bindings: dict[Binding, None] = {}
         self.deleted = False
+        self.has_expiring = False
+        """There has been a message with a time to live."""
         self.enqueued = 0
         self.enqueued_bytes = 0
         self.dequeued = 0
@@ -154,6 +156,8 @@ class Queue:
         self.entries[position] = entry
         if message.replication_id is not None:
             self.by_id[message.replication_id] = entry
+        if message.expires is not None:
+            self.has_expiring = True
         self.enqueued += 1
         self.enqueued_bytes += message.size
         return entry

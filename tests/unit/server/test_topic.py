@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-import pytest
 
 from qpid_server.topic import TopicTree, matches, words
 
