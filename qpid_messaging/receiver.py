@@ -28,7 +28,7 @@ class Receiver(Endpoint):
     Attributes:
         session: the session that it belongs to.
         id: its number in the session.
-        source: the address as given.
+        source: the address as given; a temporary node (`#`) has a name by now.
         options: the options as given.
     """
 

@@ -28,7 +28,7 @@ class Sender(Endpoint):
     Attributes:
         session: the session that it belongs to.
         id: its number in the session.
-        target: the address as given.
+        target: the address as given; a temporary node (`#`) has a name by now.
         options: the options as given.
     """
 

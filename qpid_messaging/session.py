@@ -143,7 +143,7 @@ class Session(Endpoint):
         with self._driver.lock:
             self._check_usable()
             core = SenderCore(self._core, target, capacity, options.get("durable"))
-            sender = Sender(self, core, self._next_sender, target, options)
+            sender = Sender(self, core, self._next_sender, core.address, options)
             self._next_sender += 1
             self._core.senders.append(core)
             self._establish(sender, core)
@@ -166,7 +166,7 @@ class Session(Endpoint):
         with self._driver.lock:
             self._check_usable()
             core = ReceiverCore(self._core, source, str(self._next_receiver), capacity)
-            receiver = Receiver(self, core, self._next_receiver, source, options)
+            receiver = Receiver(self, core, self._next_receiver, core.address, options)
             self._next_receiver += 1
             self._core.receivers.append(core)
             self._establish(receiver, core)

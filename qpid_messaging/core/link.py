@@ -39,6 +39,7 @@ class LinkCore(Endpoint):
     Attributes:
         state: where it stands on the wire.
         closing: whether it shall be closed.
+        address: the address as given, but for the name of a temporary node, which is made here.
 
     Raises:
         MalformedAddress: the address does not parse.
@@ -52,11 +53,11 @@ class LinkCore(Endpoint):
         self.state = LinkState.UNLINKED
         self.closing = False
         self._was_linked = False
-        self.name, self.subject, self.options = self._parse(address)
+        self.address, self.name, self.subject, self.options = self._parse(address)
         validate(self.ROLE, self.options)
         self.link_options: dict[str, Any] = self.options.get("link") or {}
 
-    def _parse(self, address: str | None) -> tuple[str, str | None, dict[str, Any]]:
+    def _parse(self, address: str | None) -> tuple[str, str, str | None, dict[str, Any]]:
         if not isinstance(address, str):
             raise MalformedAddress(text=f"a {self.ROLE}'s address is text, not {address!r}")
         try:
@@ -65,13 +66,15 @@ class LinkCore(Endpoint):
             raise MalformedAddress(text=str(error)) from error
         options = dict(options or {})
         if address.startswith("#"):
-            # A node of our own. The name is made once, so that it is the same after a fail-over.
-            name = f"{uuid4()}{name}"
+            # A node of our own. The name is made once, so that it is the same after a fail-over, and for those who are
+            # given the address: the other end of a request, for one.
+            unique = str(uuid4())
+            address, name = unique + address, unique + name
             node = dict(options.get("node") or {})
             node["x-declare"] = {"auto-delete": True, "exclusive": True, **(node.get("x-declare") or {})}
             options["create"] = "always"
             options["node"] = node
-        return name, subject, options
+        return address, name, subject, options
 
     @property
     def closed(self) -> bool:
