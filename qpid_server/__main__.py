@@ -40,11 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     backend_options: dict[str, Any] = {}
     if importlib.util.find_spec("uvloop") is not None:
         backend_options["use_uvloop"] = True
-    try:
-        return anyio.run(_serve, options, backend="asyncio", backend_options=backend_options)
-    except OSError as error:
-        print(f"qpidd: cannot listen on port {options.port}: {error}", file=sys.stderr)
-        return 1
+    return anyio.run(_serve, options, backend="asyncio", backend_options=backend_options)
 
 
 async def _serve(options: Options) -> int:
@@ -53,6 +49,12 @@ async def _serve(options: Options) -> int:
         _say_who_may_come(server)
     except (OptionError, UsersError) as error:
         print(f"qpidd: {error}", file=sys.stderr)
+        return 1
+    try:
+        await server.listen()
+    except OSError as error:
+        where = " ".join(options.interface) or "this machine"
+        print(f"qpidd: cannot listen on port {options.port} of {where}: {error}", file=sys.stderr)
         return 1
     async with anyio.create_task_group() as tasks:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

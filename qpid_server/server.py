@@ -65,6 +65,7 @@ class Server:
         if self.options.mgmt_enable:
             install(self.broker, port=lambda: self.port)
         self.authenticator = Authenticator(UsersFile(self.options.users_path) if self.options.auth else None)
+        self._listeners: list[Listener] = []
         self._stop: Event | None = None
         self._closed: Event | None = None
         self._hashing = anyio.CapacityLimiter(2)
@@ -76,7 +77,8 @@ class Server:
             OSError: an address cannot be listened on.
         """
         self._stop = Event()
-        listeners = await self._listen()
+        await self.listen()
+        listeners = self._listeners
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._run_timers)
             for service in self.services:
@@ -96,6 +98,15 @@ class Server:
             self._stop.set()
 
     # -- listening
+
+    async def listen(self) -> None:
+        """Take the addresses, so that it is known whether that works; :meth:`run` does so where nobody did.
+
+        Raises:
+            OSError: an address cannot be listened on.
+        """
+        if not self._listeners:
+            self._listeners = await self._listen()
 
     async def _listen(self) -> list[Listener]:
         interfaces = self.options.interface or (_ANYWHERE if self.options.auth else _LOOPBACK)

@@ -26,7 +26,7 @@ class Client:
     """A client's machine, wired to a connection handler."""
 
     def __init__(self, broker: Broker) -> None:
-        self.machine = ClientConnection(lambda offered: choose(offered))
+        self.machine = ClientConnection(choose)
         self.handler = ConnectionHandler(broker, "bench", Authenticator())
         self.pump()
         self.session = Session(b"bench-%d" % id(self))
@@ -63,8 +63,11 @@ def conversation() -> list[tuple[bool, bytes]]:
         writes.append((True, data))
         producer.handler.receive(data)
         producer.pump()
-        received = [event.id for event in consumer.machine.receive(consumer.handler.data_to_send())
-                    if isinstance(event, Incoming)]
+        received = [
+            event.id
+            for event in consumer.machine.receive(consumer.handler.data_to_send())
+            if isinstance(event, Incoming)
+        ]
         assert len(received) == A_READ
         consumer.session.complete_range(received[0], received[-1])
         consumer.session.send(c.MessageAccept(transfers=_range(received)))

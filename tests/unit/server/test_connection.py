@@ -1,0 +1,254 @@
+"""Connections: who may come in, time-outs, heartbeats, closing; options and users."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qpid_messaging.amqp import commands as c
+from qpid_messaging.amqp.connection import ClientConnection
+from qpid_messaging.amqp.events import Closed, Opened
+from qpid_messaging.amqp.framing import PROTOCOL_HEADER, Decoder, encode
+from qpid_messaging.amqp.sasl import choose
+from qpid_server.broker import Broker
+from qpid_server.connection import ConnectionHandler
+from qpid_server.observer import Observer
+from qpid_server.options import OptionError, Options, parse_options
+from qpid_server.security.__main__ import main as passwd
+from qpid_server.security.authenticator import Authenticator
+from qpid_server.security.users import Secret, UsersError, UsersFile
+
+from .driver import Link, advance, make_broker
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> UsersFile:
+    users = UsersFile(tmp_path / "users")
+    users.add("bob", "sécret")
+    return users
+
+
+def outcome(broker: Broker, users: UsersFile | None, username: str | None, password: str | None) -> object:
+    client = ClientConnection(lambda offered: choose(offered, username, password))
+    handler = ConnectionHandler(broker, "test:1", Authenticator(users))
+    events: list[object] = []
+    for _ in range(6):
+        handler.receive(client.data_to_send())
+        events += client.receive(handler.data_to_send())
+    return events[-1] if events else None
+
+
+def test_users_come_in_with_their_password(users: UsersFile) -> None:
+    assert isinstance(outcome(make_broker(), users, "bob", "sécret"), Opened)
+
+
+@pytest.mark.parametrize(("name", "password"), [("bob", "wrong"), ("alice", "sécret"), ("bob", "")])
+def test_nobody_else_does(users: UsersFile, name: str, password: str) -> None:
+    broker = make_broker()
+    closed = outcome(broker, users, name, password)
+    assert isinstance(closed, Closed)
+    assert (closed.code, closed.by_peer) == (320, True)
+    assert "sécret" not in closed.text
+
+
+def test_anonymous_is_not_offered_where_authentication_is_on(users: UsersFile) -> None:
+    assert Authenticator(users).mechanisms == ["PLAIN"]
+    assert Authenticator(users).check("ANONYMOUS", b"")() is None
+    assert Authenticator().check("ANONYMOUS", b"")() == "anonymous"
+    assert Authenticator(users).check("PLAIN", b"alice\0bob\0s\xc3\xa9cret")() is None, "nobody acts for others"
+    assert Authenticator(users).check("PLAIN", b"no NUL in it")() is None
+
+
+def test_server_properties() -> None:
+    broker = make_broker()
+    properties = Link(broker).client.server_properties
+    assert set(properties) == {"product", "version", "platform", "host", "qpid.federation_tag"}
+    assert properties["qpid.federation_tag"] == broker.federation_tag
+
+
+def test_unknown_virtual_host() -> None:
+    broker = make_broker()
+    client = ClientConnection(choose, virtual_host="elsewhere")
+    handler = ConnectionHandler(broker, "test:1", Authenticator())
+    events: list[object] = []
+    for _ in range(5):
+        handler.receive(client.data_to_send())
+        events += client.receive(handler.data_to_send())
+    assert isinstance(events[-1], Closed)
+    assert events[-1].code == c.CloseCode.INVALID_PATH
+
+
+def test_admission() -> None:
+    """Who decides over roles can turn clients away when they open a connection."""
+    broker = make_broker()
+    broker.admission = lambda connection: (
+        None if connection.client_properties.get("qpid.ha-admin") else (320, "a backup")
+    )
+    assert Link(broker).closed is not None
+    assert Link(broker, **{"qpid.ha-admin": 1}).closed is None
+
+
+@pytest.mark.parametrize("sent", [b"", b"AMQ", PROTOCOL_HEADER])
+def test_who_does_not_negotiate_is_closed(sent: bytes) -> None:
+    broker = make_broker(max_negotiate_time=2000)
+    handler = ConnectionHandler(broker, "test:1", Authenticator())
+    handler.receive(sent)
+    advance(broker, 1.9)
+    assert not handler.finished
+    advance(broker, 0.2)
+    assert handler.finished
+
+
+def test_heartbeats() -> None:
+    broker = make_broker()
+    link = Link(broker, heartbeat=10)
+    assert link.client.heartbeat == 10
+    for _ in range(4):
+        advance(broker, 5)
+        (heartbeat,) = Decoder().feed(link.handler.data_to_send())
+        assert isinstance(heartbeat[1], c.ConnectionHeartbeat)
+        link.handler.receive(encode(0, c.ConnectionHeartbeat()))
+    advance(broker, 10)
+    assert not link.handler.finished
+    advance(broker, 10)
+    assert link.handler.finished
+
+
+def test_no_heartbeats_unless_asked_for() -> None:
+    broker = make_broker()
+    link = Link(broker)
+    advance(broker, 1000)
+    assert not link.handler.finished
+    assert not link.handler.data_to_send()
+
+
+def test_close_from_either_side() -> None:
+    broker = make_broker()
+    link = Link(broker)
+    link.session().declare("q", exclusive=True, auto_delete=True)
+    link.client.close()
+    link.pump()
+    assert link.handler.finished
+    link.handler.lost()
+    assert not broker.queues
+    link = Link(broker)
+    link.handler.close(320, "enough")
+    link.pump()
+    assert link.closed is not None
+    assert (link.closed.code, link.closed.text) == (320, "enough")
+    assert link.handler.finished
+
+
+def test_a_client_that_does_not_agree_to_close_is_dropped() -> None:
+    broker = make_broker()
+    link = Link(broker)
+    link.handler.close(320, "enough")
+    advance(broker, 6)
+    assert link.handler.finished
+
+
+def test_observers_are_told() -> None:
+    broker = make_broker()
+    seen: list[str] = []
+
+    class Watcher(Observer):
+        def __getattribute__(self, name: str) -> object:
+            if name.startswith("_"):
+                return object.__getattribute__(self, name)
+            return lambda *arguments: seen.append(name)
+
+    broker.observers.append(Watcher())
+    link = Link(broker)
+    peer = link.session()
+    peer.declare("q", auto_delete=True)
+    peer.do(c.ExchangeDeclare(exchange="e", type="fanout", auto_delete=True))
+    peer.do(c.ExchangeBind(queue="q", exchange="e"))
+    peer.subscribe()
+    link.lose()
+    assert seen == [
+        "connected", "attached", "queue_created", "exchange_created", "bound", "subscribed",
+        "unsubscribed", "unbound", "queue_deleted", "exchange_deleted", "detached", "disconnected",
+    ]
+
+
+# -- options
+
+
+def test_precedence(tmp_path: Path) -> None:
+    file = tmp_path / "qpidd.conf"
+    file.write_text("# comment\nport=1\nmax-connections = 5 # more\nauth=no\ninterface=127.0.0.1\ninterface=::1\n")
+    options, ignored = parse_options(
+        ["--port", "3", "--worker-threads", "4"],
+        {"QPID_CONFIG": str(file), "QPID_PORT": "2", "QPID_MAX_CONNECTIONS": "6", "QPID_MODULE_DIR": "/x", "HOME": "/"},
+    )
+    assert (options.port, options.max_connections, options.auth) == (3, 6, False)
+    assert options.interface == ("127.0.0.1", "::1")
+    assert sorted(ignored) == ["module-dir", "worker-threads"]
+
+
+def test_defaults() -> None:
+    options, ignored = parse_options([], {})
+    assert options == Options()
+    assert not ignored
+    assert (options.link_maintenance_interval, options.link_heartbeat_interval) == (2, 5)
+    assert (options.ha_backup_timeout, options.ha_replicate, options.ha_min_replicas) == (10, "none", 0)
+    assert options.auth
+    assert parse_options(["--no-data-dir"], {})[0].data_path is None
+    assert parse_options(["--data-dir", "/d"], {})[0].users_path == Path("/d/qpidd.users")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--nonsense"], ["--port", "x"], ["--port", "70000"], ["--auth", "perhaps"], ["--ha-replicate", "some"],
+     ["--config", "/does/not/exist"], ["--po", "1"], ["stray"], ["--max-negotiate-time", "0"]],
+)
+def test_wrong_options(arguments: list[str]) -> None:
+    with pytest.raises(OptionError):
+        parse_options(arguments, {})
+
+
+def test_wrong_line_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "qpidd.conf"
+    file.write_text("\nnonsense=1\n")
+    with pytest.raises(OptionError, match=r"qpidd.conf:2.*nonsense"):
+        parse_options(["--config", str(file)], {})
+
+
+# -- users
+
+
+def test_secrets_are_salted_and_readable_again() -> None:
+    one, other = Secret.of("x"), Secret.of("x")
+    assert str(one) != str(other)
+    assert Secret.parse(str(one)) == one
+    assert one.matches("x")
+    assert not one.matches("y")
+
+
+def test_the_file_is_read_again_when_it_changes(users: UsersFile, capsys: pytest.CaptureFixture[str]) -> None:
+    other = UsersFile(users.path)
+    other.add("eve", "pw")
+    assert users.verify("eve", "pw")
+    assert passwd([str(users.path), "list"]) == 0
+    assert capsys.readouterr().out == "bob\neve\n"
+    assert passwd([str(users.path), "delete", "eve"]) == 0
+    assert not users.verify("eve", "pw")
+    assert passwd([str(users.path), "delete", "eve"]) == 1
+
+
+@pytest.mark.parametrize("line", ["bob", "bob:secret", "bob:md5:1:1:1:a:b", "bob:scrypt:3:8:1:AA==:AA==",
+                                  "bob:scrypt:1073741824:8:1:AA==:AA=="])
+def test_a_broken_file(users: UsersFile, line: str) -> None:
+    assert users.verify("bob", "sécret")
+    assert users.path is not None
+    users.path.write_text(line)
+    with pytest.raises(UsersError, match="line 1"):
+        UsersFile(users.path).load()
+    assert users.verify("bob", "sécret"), "those known before still come in"
+
+
+def test_names_that_cannot_be(users: UsersFile) -> None:
+    for name in ("", "a:b", "#x", "a\nb"):
+        with pytest.raises(ValueError, match="cannot be"):
+            users.add(name, "x")
