@@ -220,7 +220,7 @@ def test_nothing_is_offered_or_completed_before_it_is_confirmed(broker: Broker) 
     journal = SlowJournal(broker)
     broker.journal = journal
     peer = Link(broker).session(b"name")
-    declared = peer.do(c.QueueDeclare(queue="q"))
+    declared = peer.do(c.QueueDeclare(queue="q", arguments={"qpid.replicate": "all"}))
     assert declared not in peer.completed
     peer.subscribe()
     query = peer.do(c.QueueQuery(queue="q"))
