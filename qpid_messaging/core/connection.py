@@ -58,8 +58,6 @@ log = logging.getLogger("qpid_messaging")
 #: Seconds that one broker gets to answer where no heartbeat says otherwise and there is another attempt: it may be
 #: stopped, or behind a firewall that drops what it does not let through.
 ATTEMPT_TIMEOUT = 10.0
-#: Seconds that a connection has to live for its loss to begin a search anew, without pauses.
-STABLE = 1.0
 #: Seconds that a broker gets to agree to a close.
 CLOSE_TIMEOUT = 5.0
 #: Brokers of this product keep sessions of their own kind, which do not take back a command-point.
@@ -117,7 +115,9 @@ class ConnectionCore(Endpoint):
         self._last_in = 0.0
         self._next_beat = 0.0
         self._wrote = False
-        self._opened_at = 0.0
+        # Whether this connection carried anything out. The loss of one that did begins a new search, without a pause;
+        # a broker that lets us in and drops us at once shall not be asked a thousand times a second.
+        self._useful = False
         self._lost_at: float | None = None
         self._heard = False
         # What is to be said to a broker that is not ours any more: close-ok, or what it did wrong.
@@ -247,6 +247,7 @@ class ConnectionCore(Endpoint):
                 if session is not None:
                     session.transferred(event.id, event.command, event.header, event.body)
             elif isinstance(event, Completed):
+                self._useful = True
                 for token in event.tokens:
                     token.completed()
                 session = by_wire.get(event.session)
@@ -347,7 +348,7 @@ class ConnectionCore(Endpoint):
         wire = self.wire
         assert wire is not None
         self.phase = Phase.OPEN
-        self._opened_at = now
+        self._useful = False
         self.policy.succeeded()
         self.policy.learn(_known_hosts(event.known_hosts))
         self.resumes = self.options.reconnect and wire.server_properties.get("product") != _OTHER_SESSIONS
@@ -396,7 +397,7 @@ class ConnectionCore(Endpoint):
         self._suspend()
         if was_open:
             self._lost_at = now
-        if was_open and now - self._opened_at >= STABLE:
+        if was_open and self._useful:
             retry_at = self.policy.begin(now) if self.options.reconnect else None
         else:
             retry_at = self.policy.failed(now, answered=answered, fatal=fatal)

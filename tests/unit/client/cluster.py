@@ -194,7 +194,7 @@ class Peer:
             session.exception(code, id, command, text)
             self.wire.detach(session)
             return
-        handle = getattr(self, "_" + type(command).__name__, None)
+        handle = getattr(self, "_" + command.NAME.replace(".", "_").replace("-", "_"), None)
         if isinstance(command, MessageTransfer):
             self._transferred(event)
         elif handle is not None:
@@ -221,51 +221,51 @@ class Peer:
             self.cluster.counter += 1
             self.cluster.queues[key].append(Stored(f"m{self.cluster.counter}", event.header or b"", event.body))
 
-    def _QueueDeclare(self, session: Session, id: int, command: QueueDeclare) -> None:
+    def _queue_declare(self, session: Session, id: int, command: QueueDeclare) -> None:
         self.cluster.queues.setdefault(command.queue or "", [])
 
-    def _QueueDelete(self, session: Session, id: int, command: QueueDelete) -> None:
+    def _queue_delete(self, session: Session, id: int, command: QueueDelete) -> None:
         self.cluster.queues.pop(command.queue or "", None)
 
-    def _QueueQuery(self, session: Session, id: int, command: QueueQuery) -> None:
+    def _queue_query(self, session: Session, id: int, command: QueueQuery) -> None:
         found = command.queue if command.queue in self.cluster.queues else None
         session.result(id, QueueQueryResult(queue=found))
 
-    def _ExchangeQuery(self, session: Session, id: int, command: ExchangeQuery) -> None:
+    def _exchange_query(self, session: Session, id: int, command: ExchangeQuery) -> None:
         if (command.name or "").startswith("amq."):
             session.result(id, ExchangeQueryResult(type=(command.name or "").removeprefix("amq."), not_found=False))
         else:
             session.result(id, ExchangeQueryResult(not_found=True))
 
-    def _ExchangeDeclare(self, session: Session, id: int, command: ExchangeDeclare) -> None:
-        pass
+    def _exchange_declare(self, session: Session, id: int, command: ExchangeDeclare) -> None:
+        """Exchanges route nothing here."""
 
-    def _ExchangeBind(self, session: Session, id: int, command: ExchangeBind) -> None:
-        pass
+    def _exchange_bind(self, session: Session, id: int, command: ExchangeBind) -> None:
+        """Exchanges route nothing here."""
 
-    def _MessageSubscribe(self, session: Session, id: int, command: MessageSubscribe) -> None:
+    def _message_subscribe(self, session: Session, id: int, command: MessageSubscribe) -> None:
         self.subscriptions[command.destination or ""] = Subscription(self, session, command)
 
-    def _MessageFlow(self, session: Session, id: int, command: MessageFlow) -> None:
+    def _message_flow(self, session: Session, id: int, command: MessageFlow) -> None:
         if command.unit == 0:
             self.subscriptions[command.destination or ""].credit += command.value or 0
 
-    def _MessageFlush(self, session: Session, id: int, command: MessageFlush) -> None:
+    def _message_flush(self, session: Session, id: int, command: MessageFlush) -> None:
         subscription = self.subscriptions[command.destination or ""]
         subscription.deliver()
         subscription.credit = 0
 
-    def _MessageStop(self, session: Session, id: int, command: MessageStop) -> None:
+    def _message_stop(self, session: Session, id: int, command: MessageStop) -> None:
         self.subscriptions[command.destination or ""].credit = 0
 
-    def _MessageCancel(self, session: Session, id: int, command: MessageCancel) -> None:
+    def _message_cancel(self, session: Session, id: int, command: MessageCancel) -> None:
         self.subscriptions.pop(command.destination or "", None)
 
     def _settle(self, command: Any) -> list[tuple[Subscription, Stored]]:
         numbers = command.transfers.numbers()
         return [self.unaccepted.pop(number) for number in numbers if number in self.unaccepted]
 
-    def _MessageAccept(self, session: Session, id: int, command: MessageAccept) -> None:
+    def _message_accept(self, session: Session, id: int, command: MessageAccept) -> None:
         for subscription, message in self._settle(command):
             if session.name in self.transactional:
                 self.transacted.append(("", (subscription, message)))
@@ -277,20 +277,20 @@ class Peer:
         if message in messages:
             messages.remove(message)
 
-    def _MessageRelease(self, session: Session, id: int, command: MessageRelease) -> None:
+    def _message_release(self, session: Session, id: int, command: MessageRelease) -> None:
         for subscription, message in self._settle(command):
             message.owner = None
             message.redelivered |= bool(command.set_redelivered)
             subscription.seen.discard(message.id)
 
-    def _MessageReject(self, session: Session, id: int, command: MessageReject) -> None:
+    def _message_reject(self, session: Session, id: int, command: MessageReject) -> None:
         for subscription, message in self._settle(command):
             self._remove(subscription, message)
 
-    def _TxSelect(self, session: Session, id: int, command: Command) -> None:
+    def _tx_select(self, session: Session, id: int, command: Command) -> None:
         self.transactional.add(session.name)
 
-    def _TxCommit(self, session: Session, id: int, command: TxCommit) -> None:
+    def _tx_commit(self, session: Session, id: int, command: TxCommit) -> None:
         for key, work in self.transacted:
             if isinstance(work, Incoming):
                 self._store(key, work)
@@ -300,7 +300,7 @@ class Peer:
         if session.timeout:
             self.cluster.records[session.name] = id
 
-    def _TxRollback(self, session: Session, id: int, command: TxRollback) -> None:
+    def _tx_rollback(self, session: Session, id: int, command: TxRollback) -> None:
         for _, work in self.transacted:
             if not isinstance(work, Incoming):
                 work[1].owner = None

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from qpid_messaging.constants import UNLIMITED
-from qpid_messaging.core.connection import ConnectionCore
+from qpid_messaging.core.connection import ConnectionCore, Phase
 from qpid_messaging.core.delivery import Delivery
 from qpid_messaging.core.receiver import ReceiverCore
 from qpid_messaging.core.sender import SenderCore
@@ -69,8 +69,12 @@ class Harness:
     def run(self) -> None:
         """Until nothing moves any more."""
         for _ in range(1000):
-            if not self.step():
+            if self.step():
+                continue
+            deadline = self.core.deadline()
+            if self.core.phase is not Phase.WAITING or self.refuses or deadline is None:
                 return
+            self.now = max(self.now, deadline)
         raise AssertionError("client and peer talk for ever")
 
     def drop(self) -> None:
@@ -91,7 +95,6 @@ class Harness:
             if answers:
                 self.core.receive(self.peer.data_to_send(), self.now)
         self.drop()
-        self.now += 2.0
         self.core.transport_lost(self.now, "Connection reset by peer")
 
     def wait(self, predicate: Callable[[], object]) -> None:
