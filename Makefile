@@ -41,7 +41,7 @@ demo: $(RUN)
 	@$(PY) examples/failover_demo.py $(ARGS) "$(FILE)"
 
 test: $(DEV)
-	@$(PY) -m pytest -q tests $(ARGS)
+	@$(PY) -m pytest -q tests --ignore=tests/benchmarks $(ARGS)
 
 lint: $(DEV)
 	@$(PY) -m ruff check --quiet .
