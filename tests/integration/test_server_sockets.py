@@ -214,6 +214,29 @@ def test_a_client_that_never_reads() -> None:
         assert broker.call(lambda: queue.acquired) == 0
 
 
+def test_a_dead_client_that_never_reads_is_dropped_for_its_silence() -> None:
+    """What cannot be written to it does not keep the connection alive."""
+    with qpid_server.running() as broker, Client(broker.port).opened() as good:
+        dead = Client(broker.port)
+        dead.machine = ClientConnection(choose, heartbeat=1)
+        session = dead.opened().session(b"dead")
+        session.send(c.QueueDeclare(queue="q"))
+        session.send(c.MessageSubscribe(queue="q", destination="d"))
+        for unit in (0, 1):
+            session.send(c.MessageFlow(destination="d", unit=unit, value=0xFFFFFFFF))
+        dead.flush()
+        sender = good.session(b"good")
+        for _ in range(400):
+            sender.send(c.MessageTransfer(destination=""), _header("q"), bytes(60_000))
+        good.flush()
+        deadline = time.monotonic() + 3 * TIMEOUT
+        while broker.call(lambda: len(broker.broker.connections)) > 1 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert broker.call(lambda: len(broker.broker.connections)) == 1
+        assert broker.call(lambda: broker.broker.queues["q"].acquired) == 0
+        dead.socket.close()
+
+
 def test_stopping_tells_the_clients() -> None:
     with qpid_server.running() as broker:
         client = Client(broker.port).opened()
