@@ -52,6 +52,8 @@ _MASK = _WRAP - 1
 _WINDOW = 1 << 30
 # More separate ranges than this in one session.completed: ask the peer to tell which of them it knows already.
 _FRAGMENTED = 64
+# So many ranges are what one sequence-set can hold.
+_MOST_RANGES = 8191
 
 
 def expand(serial: int, near: int) -> int:
@@ -60,20 +62,19 @@ def expand(serial: int, near: int) -> int:
     return id if id >= 0 else id + _WRAP
 
 
-def to_wire(ids: RangeSet) -> RangeSet:
-    """Unbounded ids as a sequence-set of 32-bit serial numbers, without the oldest; a range that wraps becomes two."""
-    wire = RangeSet()
-    floor = ids.upper - _WINDOW if ids else 0
-    for lower, upper in ids:
-        if upper < floor:
-            continue
-        first, last = max(lower, floor) & _MASK, upper & _MASK
-        if first <= last:
-            wire.add(first, last)
-        else:
-            wire.add(first, _MASK)
-            wire.add(0, last)
-    return wire
+def in_window(ids: RangeSet) -> RangeSet:
+    """The ids without those so old that a 32-bit serial number would be taken for a coming one."""
+    if not ids or ids.upper - ids.lower <= _WINDOW:
+        return ids
+    return ids.intersection(RangeSet.of(ids.upper - _WINDOW, ids.upper))
+
+
+def _parts(ids: RangeSet) -> list[RangeSet]:
+    """The ids as sequence-sets, none of which has too many ranges."""
+    if ids.range_count() <= _MOST_RANGES:
+        return [ids]
+    ranges = list(ids)
+    return [RangeSet(ranges[at : at + _MOST_RANGES]) for at in range(0, len(ranges), _MOST_RANGES)]
 
 
 def _by_id(item: tuple[int | None, Sent]) -> int:
@@ -309,9 +310,13 @@ class Session:
         if not self._unannounced or self._connection is None:
             return
         self._unannounced = False
-        if self._done:
-            timely_reply = self._done.range_count() > _FRAGMENTED
-            self._control(c.SessionCompleted(commands=to_wire(self._done), timely_reply=timely_reply))
+        done = in_window(self._done)
+        if done.range_count() <= _FRAGMENTED:
+            if done:
+                self._control(c.SessionCompleted(commands=done))
+            return
+        for part in _parts(done):
+            self._control(c.SessionCompleted(commands=part, timely_reply=True))
 
     def result(self, id: int, value: c.Struct | None) -> None:
         """Answer a command of the peer with execution.result; `complete` it as well."""
@@ -417,8 +422,10 @@ class Session:
         fresh: list[tuple[int, int]] = []
         tokens: list[Any] = []
         near = self.next_id
-        for first, last in control.commands or ():
-            lower, upper = expand(first, near), expand(last, near)
+        named = [(expand(first, near), expand(last, near)) for first, last in control.commands or ()]
+        if len(named) > 1:
+            named.sort()  # the serial numbers may have started again from 0 among them
+        for lower, upper in named:
             lower, upper = max(lower, self._low), min(upper, near - 1)
             if lower > upper:
                 continue
@@ -433,7 +440,9 @@ class Session:
                 self._above.add(lower, upper)
                 self._raise_low()
         if control.timely_reply:
-            self._control(c.SessionKnownCompleted(commands=control.commands))
+            known = RangeSet((lower, min(upper, near - 1)) for lower, upper in named if lower <= upper and lower < near)
+            for part in _parts(in_window(known)):
+                self._control(c.SessionKnownCompleted(commands=part))
         if fresh:
             events.append(Completed(self, fresh, tokens))
 
@@ -478,6 +487,8 @@ class Session:
                 self._spans.append((self._span_start, self.next_incoming - 1))
                 if len(self._spans) > _FRAGMENTED:
                     raise ProtocolError("session.command-point jumped too often over commands that are not complete")
+            if self._done.range_count() > _MOST_RANGES:
+                raise ProtocolError("session.command-point jumped too often, and no session.known-completed came")
             self._span_start = self.next_incoming = point
 
     def _receive_gap(self, control: c.SessionGap, events: list[Event]) -> None:
@@ -491,7 +502,8 @@ class Session:
         if control.expected:
             events.append(ExpectedRequested(self))
         if control.confirmed:
-            self._control(c.SessionConfirmed(commands=to_wire(self._done), fragments=[]))
+            for part in _parts(in_window(self._done)):
+                self._control(c.SessionConfirmed(commands=part, fragments=[]))
         if control.completed:
             if self._done:
                 self._unannounced = True
