@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from .dispatch import dispatch
+from .dtx import Branches
 from .effects import (
     Dequeue,
     Enqueue,
@@ -89,6 +90,7 @@ class Broker:
         self.journal: Journal = Journal(self)
         self.timers = Timers()
         self.session_records = SessionRecords()
+        self.dtx = Branches(self)
         self.record_timers: dict[tuple[str, bytes], Timer] = {}
         self.sessions: dict[tuple[str, bytes], SessionHandler] = {}
         """The attached sessions, by user and name."""
@@ -161,6 +163,10 @@ class Broker:
         """Commit effects that no command asked for; what is replicated, only the primary decides."""
         if effects and self.journal.admits(effects):
             self.commit(Entry(effects))
+
+    def may_dequeue(self, queue: Queue) -> bool:
+        """Whether this broker decides what leaves the queue: a backup does not where its primary replicates that."""
+        return self.journal.admits((Dequeue(queue, ()),))
 
     def dispatch(self, queue: Queue) -> None:
         """Hand out what one queue holds, now."""

@@ -33,7 +33,7 @@ from qpid_messaging.amqp.events import (
 )
 from qpid_messaging.amqp.session import Session
 
-from . import message_commands, node_commands  # noqa: F401  (they register their commands)
+from . import dtx_commands, message_commands, node_commands  # noqa: F401  (they register their commands)
 from .security.authenticator import Authenticator
 from .session import SessionHandler
 from .timers import Timer
@@ -100,6 +100,7 @@ class ConnectionHandler:
         user: who the client is, once authenticated.
         congested: the client does not read: no more messages for now.
         finished: write what there is and close the socket.
+        awaited: others wait for this client (a backup): its silence is to be noticed on the spot.
         max_payload: bytes of the largest segment that one frame carries.
     """
 
@@ -118,6 +119,7 @@ class ConnectionHandler:
         self.user = ""
         self.congested = False
         self.finished = False
+        self.awaited = False
         self.opened = False
         self.virtual_host = ""
         self.max_payload = options.max_frame_size - _FRAME_OVERHEAD
@@ -385,12 +387,15 @@ class ConnectionHandler:
         if now - self._last_in >= 2 * interval:
             log.warning("connection from %s closed: silent for two heartbeat intervals of %d s", self.peer, interval)
             self._timer = None
-            self.finish()
+            # Nobody waits for the socket: what the client held is free for others now.
+            self.lost()
+            self.notify()
             return
         if now - self._last_out >= interval / 2:
             self.machine.send_heartbeat()
             self.notify()
-        self._timer = self.broker.timers.at(now + interval / 2, self._beat)
+        due = now + interval / 2
+        self._timer = self.broker.timers.at(min(due, self._last_in + 2 * interval) if self.awaited else due, self._beat)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

@@ -23,10 +23,11 @@ def dispatch(broker: Broker, queue: Queue) -> None:
     if queue.deleted:
         return
     now = broker.clock()
+    decides = broker.may_dequeue(queue)
     consumers = queue.consumers
     first = queue.line.first
     expired: list[QueueEntry] = []
-    while consumers:
+    while decides and consumers:
         entry = first()
         if entry is None:
             break
@@ -44,18 +45,19 @@ def dispatch(broker: Broker, queue: Queue) -> None:
             if len(consumers) > 1 and subscription in consumers:
                 consumers.move_to_end(subscription)
     for browser in list(queue.browsers):
-        _browse(browser, queue, now, expired)
+        _browse(browser, queue, now, expired if decides else None)
     if expired:
         expire(broker, queue, expired)
 
 
-def _browse(browser: Subscription, queue: Queue, now: float, expired: list[QueueEntry]) -> None:
+def _browse(browser: Subscription, queue: Queue, now: float, expired: list[QueueEntry] | None) -> None:
     for entry in queue.after(browser.cursor):
         if entry.state == AVAILABLE:
             message = entry.message
             if message.expires is not None and message.expires <= now:
-                queue.acquire(entry)
-                expired.append(entry)
+                if expired is not None:
+                    queue.acquire(entry)
+                    expired.append(entry)
             elif not browser.affords(message.size):
                 queue.browsers.pop(browser, None)
                 return

@@ -71,10 +71,9 @@ class Dequeue(Effect):
         self.entries = entries
 
     def apply(self, broker: Broker) -> None:
-        """Remove them."""
+        """Remove them; from then on it names those that were there."""
         remove = self.queue.remove
-        for entry in self.entries:
-            remove(entry)
+        self.entries = [entry for entry in self.entries if remove(entry)]
 
     @property
     def replicated(self) -> bool:

@@ -98,6 +98,10 @@ class Journal:
         """Call back once everything committed so far is confirmed: at once, when nothing is waited for."""
         callback()
 
+    def when_configured(self, callback: Callable[[], None]) -> None:
+        """Call back once every change of queues, exchanges and bindings that was committed so far is confirmed."""
+        callback()
+
     def admits(self, effects: Sequence[Effect]) -> bool:
         """Whether this broker may decide such effects: a backup decides none on replicated state."""
         return True

@@ -128,6 +128,12 @@ class Message:
         """Decoded delivery properties: shared between messages, never to be changed."""
         self.routing_key: str = delivery.routing_key or ""
 
+    def anew(self) -> Message:
+        """The same message without its replication id: to be enqueued again."""
+        copy = Message(self.destination, self.header, self.body)
+        copy.expires = self.expires
+        return copy
+
     @property
     def properties(self) -> MessageProperties:
         """The message properties, decoded when they are first asked for."""

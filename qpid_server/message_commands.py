@@ -12,6 +12,7 @@ from .errors import CommandInvalid, IllegalArgument, NotAllowed, NotImplementedF
 from .journal import Effect, Entry
 from .line import GONE
 from .node_commands import owned_queue
+from .queue import Queue
 from .session import HANDLERS, SessionHandler
 from .subscription import Subscription
 from .transaction import Transaction, dequeues
@@ -42,6 +43,8 @@ def subscribe(session: SessionHandler, command_id: int, command: c.MessageSubscr
         service.subscribe(session, command_id, command)
         return
     queue = owned_queue(session, command.queue)
+    if command.acquire_mode != c.AcquireMode.NOT_ACQUIRED:
+        _check_may_dequeue(session, queue)
     arguments: dict[str, Any] = command.arguments or {}
     for name, value in arguments.items():
         if name in _SUBSCRIBE_REFUSED and value not in (None, False, 0, ""):
@@ -73,6 +76,11 @@ def subscribe(session: SessionHandler, command_id: int, command: c.MessageSubscr
     for observer in broker.observers:
         observer.subscribed(subscription)
     session.complete(command_id)
+
+
+def _check_may_dequeue(session: SessionHandler, queue: Queue) -> None:
+    if not session.broker.may_dequeue(queue):
+        raise NotAllowed(f"Messages of replicated queue {queue.name} are taken from the primary, not from a backup")
 
 
 def cancel(session: SessionHandler, command_id: int, command: c.MessageCancel) -> None:
@@ -191,6 +199,7 @@ def acquire(session: SessionHandler, command_id: int, command: c.MessageAcquire)
     taken: list[Effect] = []
     for transfer_id, delivery in session.deliveries(command.transfers):
         entry, subscription = delivery.entry, delivery.subscription
+        _check_may_dequeue(session, entry.queue)
         if entry.queue.acquire(entry, subscription):
             acquired.add(transfer_id & _MASK)
             if not subscription.accept:
@@ -202,6 +211,8 @@ def acquire(session: SessionHandler, command_id: int, command: c.MessageAcquire)
 
 def tx_select(session: SessionHandler, command_id: int, command: c.TxSelect) -> None:
     """tx.select: from now on the session is transactional."""
+    if session.dtx is not None:
+        raise CommandInvalid("Session has been selected for use with dtx")
     if session.transaction is None:
         session.transaction = Transaction(session)
     session.complete(command_id)
@@ -219,7 +230,7 @@ def tx_rollback(session: SessionHandler, command_id: int, command: c.TxRollback)
 
 
 def _transaction(session: SessionHandler) -> Transaction:
-    if session.transaction is None:
+    if not isinstance(session.transaction, Transaction):
         raise CommandInvalid("Session has not been selected for use with transactions")
     return session.transaction
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from qpid_messaging.amqp import commands as c
@@ -11,7 +11,7 @@ from .effects import Bound, Dequeue, Effect, ExchangeDeclared, ExchangeDeleted, 
 from .errors import IllegalArgument, InvalidArgument, NotAllowed, PreconditionFailed, ResourceLocked
 from .exchange import Exchange, exchange_class
 from .journal import Entry
-from .queue import Queue
+from .queue import Queue, Replicate
 from .queue_arguments import check_exchange_arguments, check_queue_arguments, replication
 from .session import HANDLERS, SessionHandler
 
@@ -35,6 +35,14 @@ def owned_queue(session: SessionHandler, name: str | None) -> Queue:
     if queue.owner is not None and queue.owner is not session:
         raise ResourceLocked(f"Cannot grant access to exclusive queue {name}")
     return queue
+
+
+def _when_safe(session: SessionHandler, found: Queue | Exchange | None, callback: Callable[[], None]) -> None:
+    """Call back once what a client is about to be told cannot be taken back; at once for what no backup holds."""
+    if found is not None and found.replicate is Replicate.NONE:
+        callback()
+    else:
+        session.broker.journal.when_configured(callback)
 
 
 def _done(session: SessionHandler, command_id: int, effects: list[Effect]) -> None:
@@ -63,7 +71,7 @@ def queue_declare(session: SessionHandler, command_id: int, command: c.QueueDecl
                 raise ResourceLocked(f"Cannot grant exclusive access to queue {name}")
             _own(session, queue)
         # What an earlier command is still to be confirmed for may be what the client relies on.
-        broker.journal.when_confirmed(lambda: session.complete(command_id))
+        _when_safe(session, queue, lambda: session.complete(command_id))
         return
     arguments: Mapping[str, Any] = command.arguments or {}
     check_queue_arguments(arguments)
@@ -78,11 +86,9 @@ def queue_declare(session: SessionHandler, command_id: int, command: c.QueueDecl
             arguments, broker.options.ha_replicate, exclusive=command.exclusive, auto_delete=command.auto_delete
         ),
     )
-    entry = Entry([declared], None, command_id)
-    entry.apply(broker)
+    session.commit(Entry([declared], None, command_id))
     if command.exclusive:
         _own(session, declared.queue)
-    broker.journal.commit(entry, lambda _: session.complete(command_id))
 
 
 def _own(session: SessionHandler, queue: Queue) -> None:
@@ -131,7 +137,7 @@ def queue_query(session: SessionHandler, command_id: int, command: c.QueueQuery)
             ),
         )
 
-    session.broker.journal.when_confirmed(answer)
+    _when_safe(session, session.broker.queues.get(command.queue or ""), answer)
 
 
 # -- exchange
@@ -146,7 +152,7 @@ def exchange_declare(session: SessionHandler, command_id: int, command: c.Exchan
     if command.passive or exchange is not None:
         exchange = broker.exchange(name)
         _check_declared(exchange, command.type, alternate)
-        broker.journal.when_confirmed(lambda: session.complete(command_id))
+        _when_safe(session, exchange, lambda: session.complete(command_id))
         return
     if name.startswith(_RESERVED):
         raise NotAllowed(f"Exchange names beginning with \"amq.\" or \"qpid.\" are reserved. (exchange=\"{name}\")")
@@ -200,7 +206,7 @@ def exchange_query(session: SessionHandler, command_id: int, command: c.Exchange
                 c.ExchangeQueryResult(type=exchange.type, durable=exchange.durable, arguments=exchange.arguments),
             )
 
-    session.broker.journal.when_confirmed(answer)
+    _when_safe(session, session.broker.exchanges.get(command.name or ""), answer)
 
 
 def exchange_bind(session: SessionHandler, command_id: int, command: c.ExchangeBind) -> None:
@@ -209,7 +215,7 @@ def exchange_bind(session: SessionHandler, command_id: int, command: c.ExchangeB
     key, arguments = command.binding_key or "", command.arguments or {}
     exchange.check(key, arguments)
     if exchange.has_binding(queue, key, arguments):
-        session.broker.journal.when_confirmed(lambda: session.complete(command_id))
+        _when_safe(session, queue, lambda: session.complete(command_id))
     else:
         session.commit(Entry([Bound(queue, exchange, key, arguments)], None, command_id))
 
@@ -236,7 +242,7 @@ def _ends(
 
 def exchange_bound(session: SessionHandler, command_id: int, command: c.ExchangeBound) -> None:
     """exchange.bound: whether there is a binding with all that is named, and if not, which of it has none."""
-    session.broker.journal.when_confirmed(lambda: session.result(command_id, _bound(session, command)))
+    session.broker.journal.when_configured(lambda: session.result(command_id, _bound(session, command)))
 
 
 def _bound(session: SessionHandler, command: c.ExchangeBound) -> c.ExchangeBoundResult:

@@ -212,8 +212,8 @@ class Queue:
         entry.owner = None
         del self.entries[entry.position]
         message = entry.message
-        if message.replication_id is not None:
-            self.by_id.pop(message.replication_id, None)
+        if message.replication_id is not None and self.by_id.get(message.replication_id) is entry:
+            del self.by_id[message.replication_id]
         self.dequeued += 1
         self.dequeued_bytes += message.size
         if entry.in_line:

@@ -205,6 +205,11 @@ class _Link:
 
     def _notify(self) -> None:
         self.wake.set()
+        if self.handler.finished and self.tasks is not None:
+            # Also where a client that does not read holds up the writer.
+            self.tasks.cancel_scope.deadline = min(
+                self.tasks.cancel_scope.deadline, anyio.current_time() + _LAST_WRITE
+            )
 
     def _run_slow(self, check: Callable[[], str | None], answer: Callable[[str | None], None]) -> None:
         async def run() -> None:
@@ -249,9 +254,8 @@ class _Link:
                 self.wake = Event()
                 data = handler.data_to_send()
                 if handler.finished:
-                    with anyio.move_on_after(_LAST_WRITE):
-                        if data:
-                            await stream.send(data)
+                    if data:
+                        await stream.send(data)
                     break
                 if data:
                     await stream.send(data)

@@ -28,7 +28,7 @@ from .following import follow_primary
 from .link import PEER_PROPERTY, SERVICE, Credentials, Network, TCPNetwork
 from .log import Follower, Log
 from .promotion import ACTIVE, CATCH_UP, JOINING, READY, RECOVERING, MemberStatus, Refused, must_step_down
-from .records import Record, ReplicationError, Wall, pack_map
+from .records import Record, ReplicationError, Wall, pack_index, pack_map
 from .reign import check_alone, promote, reign
 from .service import PeerService
 
@@ -86,6 +86,8 @@ class Cluster:
         self.hint: str | None = None
         self.port = 0
         self.lost_state = self.promises.had_state
+        if options.ha_min_replicas and options.data_path is None:
+            _log.warning("without a data directory this broker forgets its promises when it is restarted")
         self._legitimate = True
         self._expected: set[str] = set()
         self._had_in_sync = False
@@ -96,6 +98,7 @@ class Cluster:
         self._reign: anyio.CancelScope | None = None
         self._promoting = False
         self._patience: Timer | None = None
+        self._check: anyio.CancelScope | None = None
         broker.journal = self.log
         broker.ha = self
         broker.role = self.status
@@ -231,8 +234,15 @@ class Cluster:
         if status.broker == self.promises.broker_id:
             self._own_addresses.add(status.address)
             return False
-        self.peers[status.broker] = {"address": status.address, "status": status.status}
+        self._know(status.broker, status.address, status.status)
         return True
+
+    def _know(self, broker_id: str, address: str, status: str) -> None:
+        """A member is at that address; one that was there before under another id lost its data directory."""
+        gone = [id for id, member in self.peers.items() if member["address"] == address and id != broker_id]
+        for id in gone:
+            del self.peers[id]
+        self.peers[broker_id] = {"address": address, "status": status}
 
     @property
     def member_count(self) -> int:
@@ -246,10 +256,10 @@ class Cluster:
             address=self._own_address(),
             status=self.status,
             epoch=self.epoch,
-            # In catch-up it holds neither what it held nor what it will.
-            position=START if self.status == CATCH_UP else self.log.last,
+            # In the middle of a difference it holds neither what it held nor what it will.
+            position=self.log.last if self.log.whole else START,
             promised=self.promises.promised,
-            lost_state=self.lost_state,
+            lost_state=self.lost_state or not self.log.whole,
             legitimate=self._legitimate,
             in_sync=sum(follower.in_sync for follower in self.log.followers.values()),
         )
@@ -351,18 +361,18 @@ class Cluster:
     def step_down(self, reason: str) -> None:
         """Reign no more: turn the clients away and look for the new primary."""
         _log.warning("stepping down as the primary of epoch %s: %s", self.epoch, reason)
+        followers = list(self.log.followers.values())
+        self.log.demote()
+        self.set_status(JOINING)
         service = self.broker.internal[SERVICE]
         assert isinstance(service, PeerService)
-        for follower in list(self.log.followers.values()):
+        for follower in followers:
             service.drop(follower)
-        self.log.demote()
-        if self._reign is not None:
-            self._reign.cancel()
-            self._reign = None
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
-        self.set_status(JOINING)
+        for task in (self._reign, self._check, self._patience):
+            if task is not None:
+                task.cancel()
+        self._reign = self._check = self._patience = None
+        self._expected = set()
         for timer in self.broker.record_timers.values():
             timer.cancel()
         self.broker.record_timers.clear()
@@ -382,9 +392,9 @@ class Cluster:
         self.step_down(f"{deposer.address} reigns under epoch {deposer.epoch}")
         return True
 
-    def primary_announced(self, address: str) -> None:
-        """A new primary says that it reigns."""
-        if not self.log.primary:
+    def primary_announced(self, address: str, epoch: Epoch) -> None:
+        """A primary says that it reigns; one that this broker must not follow any more changes nothing."""
+        if not self.log.primary and epoch >= self.promises.promised:
             self.hint = address
             self.look_for_primary()
 
@@ -415,11 +425,9 @@ class Cluster:
         else:
             for entry in suffix:
                 follower.push_entry(*entry)
+            follower.push(pack_index(Record.CONFIRMED, self.log.confirmed))
         self.log.followers[follower.broker_id] = follower
-        self.peers[follower.broker_id] = {
-            "address": follower.address,
-            "status": CATCH_UP if suffix is None else JOINING,
-        }
+        self._know(follower.broker_id, follower.address, CATCH_UP if suffix is None else JOINING)
         _log.info(
             "backup %s joins: %s", follower.address, "needs the difference" if suffix is None else "follows the log"
         )
@@ -429,7 +437,7 @@ class Cluster:
         """The link to a backup is gone."""
         if self.log.followers.get(follower.broker_id) is follower:
             _log.warning("backup %s is gone", follower.address)
-            self.peers[follower.broker_id]["status"] = "unavailable"
+            self._know(follower.broker_id, follower.address, "unavailable")
             self.log.drop_follower(follower)
             self._tell_members()
 
@@ -438,7 +446,7 @@ class Cluster:
         for follower in in_sync:
             if self.peers.get(follower.broker_id, {}).get("status") != READY:
                 _log.info("backup %s is ready", follower.address)
-            self.peers[follower.broker_id] = {"address": follower.address, "status": READY}
+            self._know(follower.broker_id, follower.address, READY)
             self._expected.discard(follower.broker_id)
         if self.status == RECOVERING and not self._expected:
             # Not from within the log's own bookkeeping.
@@ -446,16 +454,23 @@ class Cluster:
         if self._had_in_sync and not in_sync and self.log.primary and not self.log.min_replicas:
             # Before it goes on alone it must know that it was not left behind by a new primary.
             self.log.hold("alone", configuration=True)
-            self.start_soon(check_alone, self)
+            if self._check is not None:
+                self._check.cancel()
+            self._check = self.start_soon(check_alone, self)
         self._had_in_sync = bool(in_sync)
         self._tell_members()
 
     def _tell_members(self) -> None:
-        told = pack_map(Record.MEMBERS, {"members": [{"id": id, **member} for id, member in self.peers.items()]})
+        known = {**self.peers, self.promises.broker_id: {"address": self._own_address(), "status": self.status}}
+        told = pack_map(Record.MEMBERS, {"members": [{"id": id, **member} for id, member in known.items()]})
         for follower in self.log.followers.values():
             follower.push(told)
 
     # -- as a backup: what the primary says ------------------------------------------------------------------------
+
+    def promised_above(self, epoch: Epoch) -> bool:
+        """Whether this broker promised a later epoch, and so confirms nothing of that one any more."""
+        return self.promises.promised > epoch
 
     def joined(self, epoch: Epoch, *, difference: bool) -> None:
         """The primary took this broker in.
@@ -467,6 +482,8 @@ class Cluster:
             raise ReplicationError(f"epoch {epoch} is older than {self.promises.promised}, which this broker promised")
         self.epoch = epoch
         if difference:
+            # Until the primary says that it is ready, it cannot vouch for what it held before.
+            self.lost_state = True
             self.set_status(CATCH_UP)
 
     def ready(self) -> None:
@@ -479,6 +496,7 @@ class Cluster:
         self.peers = {
             str(member["id"]): {"address": str(member["address"]), "status": str(member["status"])}
             for member in values["members"]
+            if member["id"] != self.promises.broker_id
         }
 
 

@@ -5,33 +5,39 @@ each queue holds, in order, the messages that the joiner lacks, and the records 
 position of the log; what was appended meanwhile follows. So a member that comes back brings what it has, and one that
 has a tail which nobody else ever had loses it.
 
-Records, in this order: DIFFERENCE (exchanges, queues, bindings), then for each queue MESSAGES* and QUEUE, then
-SESSIONS and CAUGHT_UP.
+Records, in this order: DIFFERENCE (exchanges, queues, bindings), then for each queue QUEUE, followed by MESSAGES and
+PLACES by turns, then SESSIONS and CAUGHT_UP.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..effects import Bound, ExchangeDeleted, QueueDeleted, Unbound
 from ..message import Message, ReplicationId
-from ..queue import Queue, QueueEntry, Replicate
+from ..queue import UNCONFIRMED, Queue, QueueEntry, Replicate
 from .epoch import Epoch, Position
 from .records import (
+    MALFORMED,
     Reader,
     Record,
     ReplicationError,
+    Run,
     Wall,
     Writer,
+    bytes_in,
     exchange_declaration,
     exchange_declared,
+    map_in,
     pack_map,
     pack_record,
     queue_declaration,
     queue_declared,
     read_message,
+    text_in,
     unpack_map,
     write_message,
 )
@@ -44,8 +50,9 @@ if TYPE_CHECKING:
 STANDARD = frozenset({"", "amq.direct", "amq.topic", "amq.fanout", "amq.match"})
 """Exchanges that every broker has: never declared anew; bindings to them are replicated with the queue."""
 
-_MESSAGES_AT_A_TIME = 1 << 16
-_SPAN = struct.Struct("!HQQI")
+_BYTES_AT_A_TIME = 1 << 16
+_PLACES_AT_A_TIME = 1024
+_SPAN = struct.Struct("!HQQI?")
 
 
 # -- what a joiner holds ---------------------------------------------------------------------------------------
@@ -60,6 +67,29 @@ def inventory(broker: Broker) -> bytes:
     writer = Writer()
     writer.ids(ids)
     return writer.done()
+
+
+class Held:
+    """The ids in an inventory, kept as the runs that they came in: a run costs the same whatever length it claims."""
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        self._first: dict[tuple[int, str], list[int]] = {}
+        self._behind: dict[tuple[int, str], list[int]] = {}
+        for epoch, first, length in sorted(runs):
+            firsts, behinds = self._first.setdefault(epoch, []), self._behind.setdefault(epoch, [])
+            if firsts and first <= behinds[-1]:
+                behinds[-1] = max(behinds[-1], first + length)
+            else:
+                firsts.append(first)
+                behinds.append(first + length)
+
+    def __contains__(self, id: ReplicationId) -> bool:
+        epoch, number = id
+        firsts = self._first.get(epoch)
+        if firsts is None:
+            return False
+        at = bisect_right(firsts, number) - 1
+        return at >= 0 and number < self._behind[epoch][at]
 
 
 # -- the primary's side ----------------------------------------------------------------------------------------
@@ -89,7 +119,7 @@ def _bindings(broker: Broker) -> list[dict[str, Any]]:
 
 
 def _binding_identity(binding: dict[str, Any]) -> tuple[str, str, str, str]:
-    arguments = repr(sorted((binding["arguments"] or {}).items()))
+    arguments = repr(sorted(map_in(binding, "arguments").items()))
     return binding["queue"], binding["exchange"], binding["key"], arguments
 
 
@@ -98,7 +128,7 @@ def difference(broker: Broker, log: Log, held: bytes) -> Iterator[bytes]:
 
     What they say is settled when this is called; the messages are packed as they are asked for.
     """
-    known = set(Reader(held).ids())
+    known = Held(Reader(held).runs())
     records = broker.session_records
     head = pack_map(
         Record.DIFFERENCE,
@@ -109,7 +139,7 @@ def difference(broker: Broker, log: Log, held: bytes) -> Iterator[bytes]:
         },
     )
     queues = [
-        (queue.name, list(queue.entries.values()))
+        (queue.name, queue.position, list(queue.entries.values()))
         for queue in replicated_queues(broker)
         if queue.replicate is Replicate.ALL
     ]
@@ -136,20 +166,27 @@ def difference(broker: Broker, log: Log, held: bytes) -> Iterator[bytes]:
 
 def _records(
     head: bytes,
-    queues: list[tuple[str, list[QueueEntry]]],
-    known: set[ReplicationId],
+    queues: list[tuple[str, int, list[QueueEntry]]],
+    held: Held,
     sessions: bytes,
     end: bytes,
     wall: Wall,
 ) -> Iterator[bytes]:
     yield head
-    for name, entries in queues:
-        # An entry without an id has not been committed: it comes with its own entry of the log.
-        entries = [entry for entry in entries if entry.message.replication_id is not None]
-        missing = [entry.message for entry in entries if entry.message.replication_id not in known]
-        known.update(message.replication_id for message in missing if message.replication_id is not None)
-        yield from _packed_messages(missing, wall)
-        yield _packed_queue(name, entries)
+    sent: set[ReplicationId] = set()
+    for name, position, entries in queues:
+        yield pack_map(Record.QUEUE, {"name": name, "position": position})
+        for first in range(0, len(entries), _PLACES_AT_A_TIME):
+            # An entry without an id has not been committed: it comes with its own entry of the log.
+            piece = [
+                (entry, entry.message.replication_id)
+                for entry in entries[first : first + _PLACES_AT_A_TIME]
+                if entry.message.replication_id is not None
+            ]
+            missing = [entry.message for entry, id in piece if id not in held and id not in sent]
+            sent.update(message.replication_id for message in missing if message.replication_id is not None)
+            yield from _packed_messages(missing, wall)
+            yield _packed_places(piece)
     yield sessions
     yield end
 
@@ -159,30 +196,29 @@ def _packed_messages(messages: list[Message], wall: Wall) -> Iterator[bytes]:
     for message in messages:
         write_message(writer, message, wall)
         size += message.size
-        if size >= _MESSAGES_AT_A_TIME:
+        if size >= _BYTES_AT_A_TIME:
             yield pack_record(Record.MESSAGES, writer.done())
             writer, size = Writer(), 0
     if size or messages:
         yield pack_record(Record.MESSAGES, writer.done())
 
 
-def _packed_queue(name: str, entries: list[QueueEntry]) -> bytes:
-    """A queue's ids in order, with positions: spans in which both go up by one."""
+def _packed_places(piece: list[tuple[QueueEntry, ReplicationId]]) -> bytes:
+    """A queue's next ids with positions: spans in which both go up by one, and all or none are confirmed."""
     writer = Writer()
-    writer.text(name)
-    spans: list[list[Any]] = []
-    for entry in entries:
-        assert entry.message.replication_id is not None
-        epoch, number = entry.message.replication_id
-        if spans:
-            last = spans[-1]
-            if last[0] == epoch and last[1] + last[3] == number and last[2] + last[3] == entry.position:
-                last[3] += 1
-                continue
-        spans.append([epoch, number, entry.position, 1])
-    for epoch, number, position, count in spans:
-        writer.raw(_SPAN.pack(writer.epoch(epoch), number, position, count))
-    return pack_record(Record.QUEUE, writer.done())
+    spans: list[tuple[int, int, int, int, bool]] = []
+    follows: tuple[tuple[int, str], int, int, bool] | None = None
+    for entry, (epoch, number) in piece:
+        position, confirmed = entry.position, entry.state != UNCONFIRMED
+        if (epoch, number, position, confirmed) == follows:
+            of, first, at, count, safe = spans[-1]
+            spans[-1] = (of, first, at, count + 1, safe)
+        else:
+            spans.append((writer.epoch(epoch), number, position, 1, confirmed))
+        follows = (epoch, number + 1, position + 1, confirmed)
+    for span in spans:
+        writer.raw(_SPAN.pack(*span))
+    return pack_record(Record.PLACES, writer.done())
 
 
 # -- the joiner's side -----------------------------------------------------------------------------------------
@@ -203,7 +239,10 @@ class Joining:
         self._broker = broker
         self._log = log
         self._messages: dict[ReplicationId, Message] = {}
+        self._queue: Queue | None = None
+        self._position = 0
         self._unconfirmed: list[QueueEntry] = []
+        log.whole = False
 
     def take(self, kind: int, payload: bytes) -> bool:
         """Take one record. Returns whether it was the last one.
@@ -214,24 +253,23 @@ class Joining:
         try:
             if kind == Record.DIFFERENCE:
                 self._configure(unpack_map(payload))
-            elif kind == Record.MESSAGES:
-                reader = Reader(payload)
-                while reader.more:
-                    message = read_message(reader, self._log.wall)
-                    assert message.replication_id is not None
-                    self._messages[message.replication_id] = message
             elif kind == Record.QUEUE:
+                self._begin(unpack_map(payload))
+            elif kind == Record.MESSAGES:
+                self._keep(Reader(payload))
+            elif kind == Record.PLACES:
                 self._fill(Reader(payload))
             elif kind == Record.SESSIONS:
+                self._end_queue()
                 self._sessions(unpack_map(payload)["records"])
             elif kind == Record.CAUGHT_UP:
                 end = unpack_map(payload)
-                position = Position(Epoch(end["counter"], end["broker"]), end["index"])
-                self._log.reset(position, end["confirmed"], self._unconfirmed)
+                position = Position(Epoch(int(end["counter"]), text_in(end, "broker")), int(end["index"]))
+                self._log.reset(position, int(end["confirmed"]), self._unconfirmed)
                 return True
             else:
                 raise ReplicationError(f"record {kind} has no place in a difference")
-        except (KeyError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise ReplicationError(f"a difference cannot be understood ({error!r})") from error
         return False
 
@@ -240,23 +278,22 @@ class Joining:
         for queue in replicated_queues(broker):
             for id, entry in queue.by_id.items():
                 self._messages[id] = entry.message
-        exchanges = {declaration["name"]: declaration for declaration in values["exchanges"]}
-        queues = {declaration["name"]: declaration for declaration in values["queues"]}
+        exchanges = {text_in(declaration, "name"): declaration for declaration in values["exchanges"]}
+        queues = {text_in(declaration, "name"): declaration for declaration in values["queues"]}
+        gone: dict[Exchange, None] = {}
+        for name, exchange in broker.exchanges.items():
+            wanted = exchanges.get(name)
+            # What has an alternate exchange that goes away would go on with one that nobody can see.
+            differs = wanted != exchange_declaration(exchange) or exchange.alternate_exchange in gone
+            if differs and name not in STANDARD and (wanted is not None or exchange.replicate is not Replicate.NONE):
+                gone[exchange] = None
         for queue in list(broker.queues.values()):
             wanted = queues.get(queue.name)
-            gone = queue.replicate is not Replicate.NONE if wanted is None else queue_declaration(queue) != wanted
-            if gone:
+            differs = wanted != queue_declaration(queue) or queue.alternate_exchange in gone
+            if differs and (wanted is not None or queue.replicate is not Replicate.NONE):
                 QueueDeleted(queue).apply(broker)
-        for name, exchange in list(broker.exchanges.items()):
-            if name in STANDARD:
-                continue
-            wanted = exchanges.get(name)
-            if wanted is None:
-                gone = exchange.replicate is not Replicate.NONE
-            else:
-                gone = exchange_declaration(exchange) != wanted
-            if gone:
-                ExchangeDeleted(exchange).apply(broker)
+        for exchange in gone:
+            ExchangeDeleted(exchange).apply(broker)
         for name, declaration in exchanges.items():
             if name not in broker.exchanges:
                 exchange_declared(declaration, broker).apply(broker)
@@ -275,25 +312,53 @@ class Joining:
         for binding in wanted:
             # All of them: Unbound takes every binding of its key, and to bind again what is bound changes nothing.
             queue, exchange = broker.queues[binding["queue"]], broker.exchanges[binding["exchange"]]
-            Bound(queue, exchange, binding["key"], binding["arguments"]).apply(broker)
+            Bound(queue, exchange, text_in(binding, "key"), map_in(binding, "arguments")).apply(broker)
+
+    def _keep(self, reader: Reader) -> None:
+        while reader.more:
+            message = read_message(reader, self._log.wall)
+            assert message.replication_id is not None
+            self._messages[message.replication_id] = message
+
+    def _begin(self, values: dict[str, Any]) -> None:
+        """A queue, to be filled anew."""
+        self._end_queue()
+        name = text_in(values, "name")
+        self._queue = self._broker.queues.get(name)
+        if self._queue is None:
+            raise ReplicationError(f"a difference fills queue {name!r}, which it did not declare")
+        self._position = int(values["position"])
+        self._queue.clear()
+        self._queue.position = 0
 
     def _fill(self, reader: Reader) -> None:
-        name = reader.text()
-        queue = self._broker.queues.get(name)
+        queue = self._queue
         if queue is None:
-            raise ReplicationError(f"a difference fills queue {name!r}, which it did not declare")
-        queue.clear()
-        queue.position = 0
+            raise ReplicationError("a difference fills no queue")
         while reader.more:
             epoch, number, position, count = reader.epoch(), reader.u64(), reader.u64(), reader.u32()
+            confirmed = reader.u8()
+            if position <= queue.position:
+                raise ReplicationError(f"a difference goes back on queue {queue.name!r}")
             for offset in range(count):
                 message = self._messages.get((epoch, number + offset))
                 if message is None:
-                    raise ReplicationError(f"a difference leaves out message {number + offset} of queue {name!r}")
-                self._unconfirmed.append(queue.enqueue(message, position + offset))
+                    raise ReplicationError(f"a difference leaves out message {number + offset} of {queue.name!r}")
+                entry = queue.enqueue(message, position + offset)
+                if confirmed:
+                    queue.offer(entry)
+                else:
+                    self._unconfirmed.append(entry)
+
+    def _end_queue(self) -> None:
+        """The last messages of the queue may be gone, but their positions are never given again."""
+        if self._queue is not None:
+            self._queue.position = max(self._queue.position, self._position)
+            self._queue = None
 
     def _sessions(self, records: list[dict[str, Any]]) -> None:
+        keys = [(text_in(record, "user"), bytes_in(record, "name")) for record in records]
         self._broker.session_records.replace(
-            {(record["user"], record["name"]): record["last"] for record in records},
-            {(record["user"], record["name"]): record["timeout"] for record in records},
+            {key: int(record["last"]) for key, record in zip(keys, records, strict=True)},
+            {key: int(record["timeout"]) for key, record in zip(keys, records, strict=True)},
         )

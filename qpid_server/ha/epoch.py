@@ -55,7 +55,8 @@ class Promises:
     Attributes:
         broker_id: this broker's id, for as long as its file lives.
         promised: the highest epoch promised.
-        had_state: this broker was in a cluster before it started, and no longer holds what it held then.
+        had_state: this broker was in a cluster before it started, and no longer holds what it held then; also where
+            nothing is kept on disk, since then nobody can tell.
 
     Raises:
         ValueError: the file is there and cannot be understood, or another broker has the folder.
@@ -65,20 +66,24 @@ class Promises:
         self._path = None if folder is None else folder / "ha.json"
         self.broker_id = broker_id
         self.promised = NO_EPOCH
-        self.had_state = False
+        self.had_state = folder is None
         self._lock = None if folder is None else _lock(folder)
         if self._path is not None and self._path.exists():
             self._load(self._path)
         else:
-            self._save()
+            self._save(NO_EPOCH)
 
     def promise(self, epoch: Epoch) -> bool:
-        """Promise the epoch where it is above all promised before. Returns whether it is promised now."""
+        """Promise the epoch where it is above all promised before. Returns whether it is promised now.
+
+        Raises:
+            OSError: it cannot be written down, so it is not promised.
+        """
         if epoch < self.promised:
             return False
         if epoch > self.promised:
+            self._save(epoch)
             self.promised = epoch
-            self._save()
         return True
 
     def _load(self, path: Path) -> None:
@@ -91,18 +96,22 @@ class Promises:
             raise ValueError(f"{path}: not a record of this broker's promises ({error})") from error
         self.had_state = self.promised > NO_EPOCH
 
-    def _save(self) -> None:
+    def _save(self, promised: Epoch) -> None:
         if self._path is None:
             return
-        text = json.dumps({"broker_id": self.broker_id, "promised": list(self.promised)})
+        text = json.dumps({"broker_id": self.broker_id, "promised": list(promised)})
         folder = self._path.parent
         folder.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=folder, prefix=".ha-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, self._path)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, self._path)
+        except OSError:
+            os.unlink(name)
+            raise
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

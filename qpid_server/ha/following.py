@@ -10,7 +10,7 @@ import anyio
 from .link import LinkError
 from .records import ReplicationError
 from .replica import Refusal, Replica
-from .survey import ANSWER_TIME, ask_status, dial, survey
+from .survey import ANSWER_TIME, ask_status, dial, link_heartbeat, survey
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -65,12 +65,11 @@ async def _follow(cluster: Cluster, link: PeerLink) -> None:
         )
     )
     await link.flush()
-    heartbeat = cluster.options.link_heartbeat_interval
+    heartbeat = link_heartbeat(cluster)
     heartbeats = cluster.start_soon(link.heartbeats, heartbeat)
     try:
         while True:
-            with anyio.fail_after(2 * heartbeat):
-                batch = await link.receive()
+            batch = await link.receive(2 * heartbeat)
             replica.take(batch)
             cluster.broker.settle()
             confirmation = replica.confirmation()

@@ -7,6 +7,7 @@ they came.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from contextlib import suppress
 from typing import Any, Protocol
@@ -161,19 +162,26 @@ class PeerLink:
         await self._write()
         return await self.receive()
 
-    async def receive(self) -> bytes:
+    async def receive(self, silence: float = math.inf) -> bytes:
         """The next batch of the peer.
 
+        Args:
+            silence: seconds that the peer may send nothing at all, not even a heartbeat.
+
         Raises:
-            LinkError: the link is gone.
+            LinkError: the link is gone, or silent.
         """
         while not self._batches:
-            await self._read()
+            try:
+                with anyio.fail_after(silence):
+                    await self._read()
+            except TimeoutError as error:
+                raise LinkError(f"{self.address}: silent for {silence:g} s") from error
             await self._write()
         return self._batches.popleft()
 
     async def heartbeats(self, interval: float) -> None:
-        """Send a heartbeat each `interval` seconds, until cancelled or until the link is gone (which the reader sees)."""
+        """Send a heartbeat each `interval` seconds, until cancelled or the link is gone (which the reader sees)."""
         with suppress(LinkError):
             while True:
                 await anyio.sleep(interval)

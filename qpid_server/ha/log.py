@@ -11,6 +11,8 @@ Invariants (each was written against a way to lose or double a message):
   holds completions up. Until then nobody is offered its messages and its command does not complete.
 - A backup that has not confirmed all that is confirmed is never put into the in-sync set.
 - Entries have consecutive indexes through all epochs; a backup takes only the next one.
+- A log whose last entry was applied in part, or that is in the middle of a difference, is not whole: it speaks for no
+  position, and the way out is a difference.
 """
 
 from __future__ import annotations
@@ -20,11 +22,13 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ..effects import Enqueue
+from ..effects import Dequeue, Enqueue, ExchangeDeclared, ExchangeDeleted, QueueDeclared, QueueDeleted, SessionEnded
 from ..journal import Effect, Entry, Journal
 from ..queue import QueueEntry
+from ..timers import Timer
 from .epoch import START, Epoch, Position
 from .records import (
+    MALFORMED,
     MarkEffect,
     Record,
     ReplicationError,
@@ -43,8 +47,16 @@ _INDEX_SIZE = 8
 RETAINED_BYTES = 32 << 20
 """Encoded entries that are kept for members that were away for a moment."""
 
+_RETAINED_COST = 200
+"""Bytes that keeping an entry costs beside its encoded form."""
+
 CHUNK = 1 << 18
 """Bytes of a difference that are sent at a time: other work of the broker comes between."""
+CHUNK_RECORDS = 8
+"""Records of a difference that are sent at a time: those of places are small and take as long to make."""
+
+_CONTENT = (Enqueue, Dequeue, SessionEnded)
+"""Effects that are no changes of configuration."""
 
 
 class Follower:
@@ -55,6 +67,7 @@ class Follower:
         address: where it listens, host:port.
         send: takes a batch of records to be sent to it.
         asynchronous: it follows without ever being waited for (a disaster-recovery site).
+        congested: whether so much waits to be sent that a difference had better wait, too.
 
     Attributes:
         confirmed: index up to which it has confirmed; -1 while the difference is on its way.
@@ -62,11 +75,18 @@ class Follower:
     """
 
     def __init__(
-        self, broker_id: str, address: str, send: Callable[[bytes], None], *, asynchronous: bool = False
+        self,
+        broker_id: str,
+        address: str,
+        send: Callable[[bytes], None],
+        *,
+        asynchronous: bool = False,
+        congested: Callable[[], bool] = lambda: False,
     ) -> None:
         self.broker_id = broker_id
         self.address = address
         self.asynchronous = asynchronous
+        self.congested = congested
         self.confirmed = -1
         self.in_sync = False
         self._send = send
@@ -91,22 +111,26 @@ class Follower:
 
     @property
     def behind(self) -> bool:
-        """There is more to send than one `flush` did."""
-        return self._backlog is not None
+        """There is a backlog, and the link takes more."""
+        return self._backlog is not None and not self.congested()
+
+    def catch_up_further(self) -> None:
+        """Send the next piece of the backlog."""
+        if self._backlog is None:
+            return
+        chunk: list[bytes] = []
+        size = 0
+        for record in self._backlog:
+            chunk.append(record)
+            size += len(record)
+            if size >= CHUNK or len(chunk) == CHUNK_RECORDS:
+                break
+        else:
+            self._backlog = None
+        self._send(b"".join(chunk))
 
     def flush(self) -> None:
-        """Send the batch; of a backlog, no more than `CHUNK` bytes at a time."""
-        if self._backlog is not None:
-            chunk: list[bytes] = []
-            size = 0
-            for record in self._backlog:
-                chunk.append(record)
-                size += len(record)
-                if size >= CHUNK:
-                    break
-            else:
-                self._backlog = None
-            self._send(b"".join(chunk))
+        """Send the batch, unless a backlog has to go before it."""
         if self._backlog is None and self._batch:
             batch, self._batch = self._batch, []
             self._send(b"".join(batch))
@@ -136,6 +160,7 @@ class Log(Journal):
         epoch: the reign that it appends under, as a primary.
         last: position of the last entry that this broker holds.
         confirmed: index of the last entry that is known to be safe.
+        whole: the broker's state is what the log's position says.
         followers: backups that are linked to this primary, by broker id.
         on_change: called when the in-sync set changed.
     """
@@ -148,6 +173,7 @@ class Log(Journal):
         self.epoch = START.epoch
         self.last = START
         self.confirmed = 0
+        self.whole = True
         self.followers: dict[str, Follower] = {}
         self.on_change: Callable[[], None] = lambda: None
         self._holds: dict[str, bool] = {}
@@ -155,9 +181,11 @@ class Log(Journal):
         self._configuration: deque[_Waiting] = deque()
         self._retained: deque[tuple[int, Epoch, bytes]] = deque()
         self._retained_bytes = 0
+        self._configured = 0
         self._number = 0
         self._advancing = False
         self._told_confirmed = 0
+        self._turn: Timer | None = None
 
     # -- as a primary ------------------------------------------------------------------------------------------
 
@@ -170,18 +198,18 @@ class Log(Journal):
         if not effects:
             super().commit(entry, on_confirmed)
             return
-        configuration = True
         for effect in effects:
             if type(effect) is Enqueue:
-                configuration = False
                 self._identify(effect)
         timeout = 0
         if entry.mark is not None:
-            configuration = False
             timeout = self.broker.session_records.timeouts.get(entry.mark[:2], 0)
         data = encode_entry(effects, entry.mark, timeout, self.wall)
         callback = None if on_confirmed is None else (lambda: on_confirmed(entry))
-        self._append(data, list(entry.effects), callback, configuration)
+        content = any(isinstance(effect, _CONTENT) for effect in effects)
+        self._append(data, list(entry.effects), callback, not content and entry.mark is None)
+        if not all(isinstance(effect, _CONTENT) for effect in effects):
+            self._configured = self.last.index
         self._advance()
 
     def admits(self, effects: Sequence[Effect]) -> bool:
@@ -242,6 +270,11 @@ class Log(Journal):
         self.primary = True
         self.epoch = epoch
         self._number = 0
+        if not self.whole:
+            # By force: what there is of the state is nothing that earlier entries lead to.
+            self._retained.clear()
+            self._retained_bytes = 0
+            self.whole = True
         if inherited:
             for queue in self.broker.queues.values():
                 for queued in queue.entries.values():
@@ -257,6 +290,9 @@ class Log(Journal):
         self._configuration.clear()
         for waiting in self._waiting:
             waiting.callback = None
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
 
     # -- followers ---------------------------------------------------------------------------------------------
 
@@ -306,9 +342,16 @@ class Log(Journal):
             if confirmed:
                 follower.push(pack_index(Record.CONFIRMED, confirmed))
             follower.flush()
+        if self._turn is None and any(follower.behind for follower in self.followers.values()):
+            # A piece each turn, other work between them; a link that was congested settles the broker when it is not.
+            self._turn = self.broker.timers.at(self.broker.clock(), self._catch_up_further)
+
+    def _catch_up_further(self) -> None:
+        self._turn = None
+        for follower in self.followers.values():
             if follower.behind:
-                # Other work first: the next piece goes out with the next turn.
-                self.broker.timers.at(self.broker.clock(), self.broker.settle)
+                follower.catch_up_further()
+        self.broker.settle()
 
     def _safe(self) -> int:
         """Index up to which the in-sync set holds the log."""
@@ -360,21 +403,36 @@ class Log(Journal):
         Raises:
             ReplicationError: it is not the next one, or does not fit what this broker holds.
         """
-        if index != self.last.index + 1 or epoch < self.last.epoch:
+        if not self.whole or index != self.last.index + 1 or epoch < self.last.epoch:
             raise ReplicationError(f"entry ({epoch}, {index}) cannot follow {self.last}")
-        broker = self.broker
         effects: list[Effect] = []
-        for effect in decode_entry(data, broker, self.wall):
-            if isinstance(effect, MarkEffect):
-                broker.session_records.mark(*effect.mark)
-                broker.session_records.timeouts[effect.mark[:2]] = effect.timeout
-            else:
-                effect.apply(broker)
-                effects.append(effect)
+        self.whole = False
+        try:
+            for effect in decode_entry(data, self.broker, self.wall):
+                self._apply(effect, effects)
+        except MALFORMED as error:
+            raise ReplicationError(f"entry ({epoch}, {index}) cannot be applied ({error!r})") from error
+        self.whole = True
         self.last = Position(epoch, index)
+        if not all(isinstance(effect, _CONTENT) for effect in effects):
+            self._configured = index
         self._retain(index, epoch, data)
         if effects:
             self._waiting.append(_Waiting(index, effects, None))
+
+    def _apply(self, effect: Effect | MarkEffect, applied: list[Effect]) -> None:
+        broker = self.broker
+        if isinstance(effect, MarkEffect):
+            broker.session_records.mark(*effect.mark)
+            broker.session_records.timeouts[effect.mark[:2]] = effect.timeout
+            return
+        # The replicated one takes the place of one of its name that only this broker has.
+        if isinstance(effect, QueueDeclared) and effect.name in broker.queues:
+            QueueDeleted(broker.queues[effect.name]).apply(broker)
+        elif isinstance(effect, ExchangeDeclared) and effect.name in broker.exchanges:
+            ExchangeDeleted(broker.exchanges[effect.name]).apply(broker)
+        effect.apply(broker)
+        applied.append(effect)
 
     def confirm(self, index: int) -> None:
         """The primary says that everything up to `index` is safe."""
@@ -388,10 +446,11 @@ class Log(Journal):
         Args:
             last: position of the primary's log when it made the difference.
             confirmed: how far that was confirmed.
-            unconfirmed: the messages that came with the difference, or that were unconfirmed here before; they are safe
-                once `last` is.
+            unconfirmed: the messages of the difference that were not confirmed then; they are safe once `last` is.
         """
+        self.whole = True
         self.last = last
+        self._configured = last.index
         self.confirmed = min(confirmed, last.index)
         self._waiting.clear()
         self._retained.clear()
@@ -403,9 +462,9 @@ class Log(Journal):
 
     def _retain(self, index: int, epoch: Epoch, data: bytes) -> None:
         self._retained.append((index, epoch, data))
-        self._retained_bytes += len(data)
+        self._retained_bytes += len(data) + _RETAINED_COST
         while self._retained_bytes > RETAINED_BYTES and len(self._retained) > 1:
-            self._retained_bytes -= len(self._retained.popleft()[2])
+            self._retained_bytes -= len(self._retained.popleft()[2]) + _RETAINED_COST
 
 
 class _Offered(Effect):

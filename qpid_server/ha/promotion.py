@@ -103,7 +103,9 @@ def check_candidate(own: MemberStatus, others: Sequence[MemberStatus], *, force:
         )
     if own.status == JOINING:
         for other in others:
-            if other.status not in (JOINING, CATCH_UP):
+            # A primary that stepped down may hold more than those that it left ready: nobody else may be promoted then.
+            left_behind = other.status == READY and other.position < own.position
+            if other.status not in (JOINING, CATCH_UP) and not left_behind:
                 raise Refused(f"this broker has not joined the cluster, and {other.address} is {other.status}")
 
 

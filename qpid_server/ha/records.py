@@ -15,6 +15,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qpid_messaging.amqp.codec import decode_map, encode_map
+from qpid_messaging.amqp.errors import ProtocolError
 
 from ..effects import (
     Bound,
@@ -27,9 +28,10 @@ from ..effects import (
     SessionEnded,
     Unbound,
 )
+from ..errors import SessionError
 from ..journal import Effect, Mark
 from ..message import Message, ReplicationId
-from ..queue import Queue, Replicate
+from ..queue import Queue, QueueEntry, Replicate
 
 if TYPE_CHECKING:
     from ..broker import Broker
@@ -38,6 +40,11 @@ if TYPE_CHECKING:
 
 class ReplicationError(Exception):
     """What a member sent does not fit what this broker holds; the cure is to join anew."""
+
+
+MALFORMED = (ProtocolError, SessionError, struct.error, LookupError, TypeError, ValueError)
+"""What taking apart and applying a record raises that no member should have sent: missing or odd values of a map, an
+exchange type that does not exist, a message whose header lies. Becomes a `ReplicationError` where records come in."""
 
 
 class Record(IntEnum):
@@ -56,8 +63,9 @@ class Record(IntEnum):
     DIFFERENCE = 16
     QUEUE = 17
     MESSAGES = 18
-    SESSIONS = 19
-    CAUGHT_UP = 20
+    PLACES = 19
+    SESSIONS = 20
+    CAUGHT_UP = 21
     # a primary to its backups
     EPOCH = 32
     ENTRY = 33
@@ -107,13 +115,26 @@ def pack_index(kind: Record, index: int) -> bytes:
 
 
 def unpack_index(payload: bytes) -> int:
-    """The payload of `pack_index`."""
+    """The payload of `pack_index`.
+
+    Raises:
+        ReplicationError: it is none.
+    """
+    if len(payload) != _INDEX.size:
+        raise ReplicationError("an index has eight octets")
     return int(_INDEX.unpack(payload)[0])
 
 
 def unpack_map(payload: bytes) -> dict[str, Any]:
-    """The payload of `pack_map`."""
-    return decode_map(payload)
+    """The payload of `pack_map`.
+
+    Raises:
+        ReplicationError: it is none.
+    """
+    try:
+        return decode_map(payload)
+    except ProtocolError as error:
+        raise ReplicationError(f"a record's map cannot be understood ({error})") from error
 
 
 def unpack_records(batch: bytes) -> Iterator[tuple[int, bytes]]:
@@ -261,11 +282,15 @@ class Reader:
             raise ReplicationError("an id has an epoch that the record does not name")
         return self._epochs[number]
 
-    def ids(self) -> Iterator[ReplicationId]:
+    def runs(self) -> Iterator[Run]:
+        """What `Writer.ids` packed. A run may claim any length: never take it apart before something bounds it."""
         for _ in range(self.u32()):
-            epoch = self.epoch()
-            first, count = self.u64(), self.u32()
-            for number in range(first, first + count):
+            yield Run(self.epoch(), self.u64(), self.u32())
+
+    def ids(self) -> Iterator[ReplicationId]:
+        """The ids one by one: only for those who stop at the first one that they do not know."""
+        for epoch, first, length in self.runs():
+            for number in range(first, first + length):
                 yield epoch, number
 
     def _take(self, size: int) -> bytes:
@@ -315,7 +340,10 @@ def read_message(reader: Reader, wall: Wall) -> Message:
     epoch, number = reader.epoch(), reader.u64()
     milliseconds = reader.u64()
     destination, header, body = reader.text(), reader.blob(), reader.blob()
-    message = Message(destination, header, body, (epoch, number))
+    try:
+        message = Message(destination, header, body, (epoch, number))
+    except ProtocolError as error:
+        raise ReplicationError(f"a message's header cannot be understood ({error})") from error
     message.expires = wall.expires(milliseconds)
     return message
 
@@ -353,13 +381,13 @@ def _write_enqueue(writer: Writer, effect: Enqueue, seen: dict[int, int], wall: 
     writer.raw(_INDEX.pack(effect.entry.position))
     if known is None:
         seen[id(message)] = len(seen)
-        writer.raw(_U16.pack(_FRESH))
+        writer.raw(_U32.pack(_FRESH))
         write_message(writer, message, wall)
     else:
-        writer.raw(_U16.pack(known))
+        writer.raw(_U32.pack(known))
 
 
-_FRESH = 0xFFFF
+_FRESH = 0xFFFFFFFF
 
 
 def _write_dequeue(writer: Writer, effect: Dequeue, seen: dict[int, int], wall: Wall) -> None:
@@ -447,36 +475,81 @@ def decode_entry(data: bytes, broker: Broker, wall: Wall) -> Iterator[Effect | M
         op = reader.u8()
         if op == Op.ENQUEUE:
             queue = _queue(broker, reader.text())
-            position, reference = reader.u64(), reader.u16()
+            position, reference = reader.u64(), reader.u32()
+            if position <= queue.position:
+                raise ReplicationError(f"position {position} of queue {queue.name!r} was taken before")
             if reference == _FRESH:
                 fresh.append(read_message(reader, wall))
                 reference = -1
             elif reference >= len(fresh):
                 raise ReplicationError("an entry refers to a message that it does not hold")
-            yield Enqueue(queue, fresh[reference], position)
+            message = fresh[reference]
+            if message.replication_id in queue.by_id:
+                raise ReplicationError(f"queue {queue.name!r} holds message {message.replication_id} already")
+            yield Enqueue(queue, message, position)
         elif op == Op.DEQUEUE:
             queue = _queue(broker, reader.text())
-            known = queue.by_id
-            yield Dequeue(queue, [known[id] for id in reader.ids() if id in known])
+            yield Dequeue(queue, _entries(queue, reader))
         elif op == Op.MARK:
             user, name = reader.text(), reader.blob() or b""
             yield MarkEffect((user, name, reader.u64()), reader.u32())
         else:
             try:
-                yield _from_map(op, decode_map(reader.blob() or b""), broker)
-            except (KeyError, TypeError, ValueError) as error:
+                effect = _from_map(op, decode_map(reader.blob() or b""), broker)
+            except MALFORMED as error:
                 raise ReplicationError(f"an effect of kind {op} cannot be understood ({error!r})") from error
+            yield effect
+
+
+def _entries(queue: Queue, reader: Reader) -> list[QueueEntry]:
+    """The entries of the queue that the next ids name, each once and all of them there."""
+    known = queue.by_id
+    found: list[QueueEntry] = []
+    for id in reader.ids():
+        entry = known.get(id)
+        if entry is None or len(found) == len(known):
+            raise ReplicationError(f"queue {queue.name!r} does not hold message {id}")
+        found.append(entry)
+    return found
+
+
+def text_in(values: dict[str, Any], name: str) -> str:
+    """A text of a record's map.
+
+    Raises:
+        KeyError, TypeError: it is not there, or no text.
+    """
+    text = values[name]
+    if not isinstance(text, str):
+        raise TypeError(f"{name} is no text")
+    return text
+
+
+def bytes_in(values: dict[str, Any], name: str) -> bytes:
+    """Octets in a record's map; see `text_in`."""
+    found = values[name]
+    if not isinstance(found, bytes):
+        raise TypeError(f"{name} is no octets")
+    return found
+
+
+def map_in(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """A map within a record's map; see `text_in`."""
+    found = values[name]
+    if not isinstance(found, dict):
+        raise TypeError(f"{name} is no map")
+    return found
 
 
 def queue_declared(values: dict[str, Any], broker: Broker) -> QueueDeclared:
     """The effect that makes the queue of a `queue_declaration`."""
     return QueueDeclared(
-        values["name"],
-        durable=values["durable"],
-        exclusive=values["exclusive"],
-        auto_delete=values["auto_delete"],
+        text_in(values, "name"),
+        durable=bool(values["durable"]),
+        exclusive=bool(values["exclusive"]),
+        auto_delete=bool(values["auto_delete"]),
         alternate_exchange=_held(values["alternate_exchange"], broker),
-        arguments=values["arguments"],
+        arguments=map_in(values, "arguments"),
         replicate=Replicate(values["replicate"]),
     )
 
@@ -484,12 +557,12 @@ def queue_declared(values: dict[str, Any], broker: Broker) -> QueueDeclared:
 def exchange_declared(values: dict[str, Any], broker: Broker) -> ExchangeDeclared:
     """The effect that makes the exchange of an `exchange_declaration`."""
     return ExchangeDeclared(
-        values["name"],
-        values["type"],
-        durable=values["durable"],
-        auto_delete=values["auto_delete"],
+        text_in(values, "name"),
+        text_in(values, "type"),
+        durable=bool(values["durable"]),
+        auto_delete=bool(values["auto_delete"]),
         alternate_exchange=_held(values["alternate_exchange"], broker),
-        arguments=values["arguments"],
+        arguments=map_in(values, "arguments"),
         replicate=Replicate(values["replicate"]),
     )
 
@@ -513,20 +586,23 @@ def _exchange(broker: Broker, name: str) -> Exchange:
     return exchange
 
 
+def _ends(values: dict[str, Any], broker: Broker) -> tuple[Queue, Exchange]:
+    return _queue(broker, text_in(values, "queue")), _exchange(broker, text_in(values, "exchange"))
+
+
 def _from_map(op: int, values: dict[str, Any], broker: Broker) -> Effect:
     if op == Op.QUEUE_DECLARED:
         return queue_declared(values, broker)
     if op == Op.QUEUE_DELETED:
-        return QueueDeleted(_queue(broker, values["name"]))
+        return QueueDeleted(_queue(broker, text_in(values, "name")))
     if op == Op.EXCHANGE_DECLARED:
         return exchange_declared(values, broker)
     if op == Op.EXCHANGE_DELETED:
-        return ExchangeDeleted(_exchange(broker, values["name"]))
+        return ExchangeDeleted(_exchange(broker, text_in(values, "name")))
     if op == Op.BOUND:
-        queue, exchange = _queue(broker, values["queue"]), _exchange(broker, values["exchange"])
-        return Bound(queue, exchange, values["key"], values["arguments"])
+        return Bound(*_ends(values, broker), text_in(values, "key"), map_in(values, "arguments"))
     if op == Op.UNBOUND:
-        return Unbound(_queue(broker, values["queue"]), _exchange(broker, values["exchange"]), values["key"])
+        return Unbound(*_ends(values, broker), text_in(values, "key"))
     if op == Op.SESSION_ENDED:
-        return SessionEnded(values["user"], values["name"])
+        return SessionEnded(text_in(values, "user"), bytes_in(values, "name"))
     raise ReplicationError(f"unknown kind of effect {op}")

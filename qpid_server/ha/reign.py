@@ -16,7 +16,7 @@ from .promotion import (
     check_promises,
     next_epoch,
 )
-from .records import Record, pack_map, unpack_map
+from .records import Record, ReplicationError, pack_map, unpack_map
 from .survey import ANSWER_TIME, Answers, one_record, status_of, survey
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ async def _promote(cluster: Cluster, answers: Answers, before: dict[str, dict[st
         if not cluster.log.primary:
             cluster.look_for_primary()
     own = cluster.member_status()
+    # Meanwhile this broker may have begun to catch up, and who promised may be further than when they were first asked.
+    check_candidate(own, promised, force=force)
     legitimate = check_promises([own, *promised], cluster.member_count, cluster.log.min_replicas, force=force)
     if cluster.promises.promised != epoch:
         raise Refused(f"this broker promised {cluster.promises.promised} meanwhile")
@@ -90,7 +92,7 @@ async def _ask_promises(cluster: Cluster, asked: Answers, epoch: Epoch, *, force
                 refusals.append(str(unpack_map(payload).get("text", "")))
             else:
                 promised.append(status_of(link, batch))
-        except LinkError as error:
+        except (LinkError, ReplicationError) as error:
             _log.debug("no promise: %s", error)
 
     with anyio.move_on_after(ANSWER_TIME):
@@ -106,7 +108,8 @@ async def announce(cluster: Cluster, answers: Answers) -> None:
     """Tell members that this broker reigns, so that they need not look for it."""
     for link, status in answers:
         if status.broker not in cluster.log.followers:
-            link.send(pack_map(Record.ACTIVE, {"address": f"{link.local_host or 'localhost'}:{cluster.port}"}))
+            address = f"{link.local_host or 'localhost'}:{cluster.port}"
+            link.send(pack_map(Record.ACTIVE, {"address": address, "epoch": list(cluster.epoch)}))
             try:
                 await link.flush()
             except LinkError as error:
@@ -121,20 +124,28 @@ async def reign(cluster: Cluster) -> None:
 
 
 async def _look_after(cluster: Cluster) -> bool:
-    """Ask after all members. Returns whether this broker still reigns."""
+    """Ask after all members. Returns whether this broker still reigns, and nobody promised to follow another one."""
     answers = await survey(cluster)
+    others = [status for _, status in answers]
     try:
-        if cluster.deposed_by([status for _, status in answers]):
+        if cluster.deposed_by(others) or not cluster.log.primary:
             return False
         await announce(cluster, answers)
     finally:
         for link, _ in answers:
             await link.aclose()
-    return True
+    return all(status.promised <= cluster.epoch for status in others)
 
 
 async def check_alone(cluster: Cluster) -> None:
-    """The last backup is gone: go on alone once every member answered, or had the time to, and none deposed us."""
-    if await _look_after(cluster):
-        cluster.log.release("alone")
-        cluster.broker.settle()
+    """The last backup is gone: go on alone once every member answered, or had the time to, and none deposed us.
+
+    Where one has promised a later epoch, its primary may be about to reign. Should that come to nothing, the member
+    asks to follow this broker again, which then reigns anew above what was promised.
+    """
+    while not await _look_after(cluster):
+        if not cluster.log.primary:
+            return
+        await anyio.sleep(cluster.options.link_maintenance_interval)
+    cluster.log.release("alone")
+    cluster.broker.settle()

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .difference import Joining, inventory
 from .epoch import NO_EPOCH, Epoch, Position
 from .records import (
+    MALFORMED,
     Record,
     ReplicationError,
     pack_index,
     pack_map,
+    text_in,
     unpack_index,
     unpack_map,
     unpack_records,
@@ -27,6 +29,9 @@ class Refusal(Exception):
 
 class Member(Protocol):
     """Who is told what the primary says of the backup itself."""
+
+    def promised_above(self, epoch: Epoch) -> bool:
+        """Whether this broker promised a later epoch than that."""
 
     def joined(self, epoch: Epoch, *, difference: bool) -> None:
         """The primary took this broker in, under its epoch; a difference comes first.
@@ -56,8 +61,8 @@ class Replica:
         self._log = log
         self._member = member
         self._joining: Joining | None = None
+        self._reign: Epoch | None = None
         self._epoch = NO_EPOCH
-        self._joined = False
         self._confirmed = -1
 
     def request(
@@ -89,25 +94,34 @@ class Replica:
 
         Raises:
             Refusal: it does not take this broker in.
-            ReplicationError: the batch does not fit what is here; to join anew brings the difference.
+            ReplicationError: the batch does not fit what is here, or is of a reign that is over; to join anew brings
+                the difference.
         """
+        if self._over():
+            raise ReplicationError(f"epoch {self._reign} is older than what this broker promised")
         try:
             for kind, payload in unpack_records(batch):
                 self._take(kind, payload)
-        except (KeyError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise ReplicationError(f"the primary's batch cannot be understood ({error!r})") from error
 
     def confirmation(self) -> bytes | None:
         """What to tell the primary: how far this broker holds the log, where that changed."""
         index = self._log.last.index
-        if not self._joined or self._joining is not None or index == self._confirmed:
+        if self._reign is None or self._over() or self._joining is not None or index == self._confirmed:
             return None
         self._confirmed = index
         return pack_index(Record.POSITION, index)
 
+    def _over(self) -> bool:
+        """What was promised since says that nothing of this primary is to be confirmed any more."""
+        return self._reign is not None and self._member.promised_above(self._reign)
+
     def _take(self, kind: int, payload: bytes) -> None:
+        if self._reign is None and kind not in (Record.JOINED, Record.REFUSED):
+            raise ReplicationError(f"record {kind} comes before the primary took this broker in")
         if kind == Record.ENTRY:
-            self._log.follow(int.from_bytes(payload[:8], "big"), self._epoch, payload[8:])
+            self._log.follow(unpack_index(payload[:8]), self._epoch, payload[8:])
         elif kind == Record.CONFIRMED:
             self._log.confirm(unpack_index(payload))
         elif self._joining is not None and Record.DIFFERENCE <= kind <= Record.CAUGHT_UP:
@@ -115,15 +129,17 @@ class Replica:
                 self._joining = None
         elif kind == Record.EPOCH:
             values = unpack_map(payload)
-            self._epoch = Epoch(values["counter"], values["broker"])
+            self._epoch = Epoch(int(values["counter"]), text_in(values, "broker"))
         elif kind == Record.MEMBERS:
             self._member.take_members(unpack_map(payload))
         elif kind == Record.READY:
             self._member.ready()
         elif kind == Record.JOINED:
             values = unpack_map(payload)
-            self._member.joined(Epoch(*values["epoch"]), difference=values["difference"])
-            self._joined = True
+            counter, broker = values["epoch"]
+            reign = Epoch(int(counter), str(broker))
+            self._member.joined(reign, difference=bool(values["difference"]))
+            self._reign = reign
             if values["difference"]:
                 self._joining = Joining(self._broker, self._log)
         elif kind == Record.REFUSED:

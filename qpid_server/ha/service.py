@@ -5,18 +5,33 @@ A peer subscribes, sends batches of records, and gets batches back. One that joi
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from qpid_messaging.amqp import commands as c
 
 from ..errors import InvalidArgument, UnauthorizedAccess
+from .epoch import Epoch
 from .link import PEER_PROPERTY, SERVICE
 from .log import Follower
-from .records import Record, ReplicationError, pack_map, unpack_index, unpack_map, unpack_records
+from .records import (
+    MALFORMED,
+    Record,
+    ReplicationError,
+    bytes_in,
+    pack_map,
+    text_in,
+    unpack_index,
+    unpack_map,
+    unpack_records,
+)
 
 if TYPE_CHECKING:
     from ..session import SessionHandler
     from .cluster import Cluster
+
+
+_log = logging.getLogger("qpid_server.ha")
 
 
 class Peer:
@@ -75,7 +90,7 @@ class PeerService:
         try:
             for kind, payload in unpack_records(body or b""):
                 self._take(peer, kind, payload)
-        except (ReplicationError, KeyError, TypeError, ValueError) as error:
+        except (ReplicationError, *MALFORMED) as error:
             raise InvalidArgument(f"a batch cannot be understood: {error}") from error
 
     def drop(self, follower: Follower) -> None:
@@ -100,7 +115,11 @@ class PeerService:
         elif kind == Record.STATUS:
             peer.send(pack_map(Record.STATUS_IS, cluster.member_status().to_map()))
         elif kind == Record.PROMISE:
-            refusal = cluster.answer_promise(unpack_map(payload))
+            try:
+                refusal = cluster.answer_promise(unpack_map(payload))
+            except OSError as error:
+                _log.error("cannot write down a promise: %s", error)
+                refusal = f"the promise cannot be written down: {error}"
             if refusal is None:
                 peer.send(pack_map(Record.PROMISED, cluster.member_status().to_map()))
                 cluster.promise_given()
@@ -108,19 +127,26 @@ class PeerService:
                 peer.send(pack_map(Record.REFUSED, {"text": refusal, **cluster.member_status().to_map()}))
         elif kind == Record.ACTIVE:
             values = unpack_map(payload)
-            cluster.primary_announced(str(values["address"]))
+            counter, broker = values["epoch"]
+            cluster.primary_announced(text_in(values, "address"), Epoch(int(counter), str(broker)))
         elif kind == Record.JOIN:
             self._join(peer, unpack_map(payload))
         else:
             raise ReplicationError(f"record {kind} is none that a peer sends")
 
     def _join(self, peer: Peer, values: dict[str, Any]) -> None:
+        bytes_in(values, "inventory")
         refusal = self._cluster.refuse_join(values)
         if refusal is not None:
             peer.send(pack_map(Record.REFUSED, {"text": refusal}))
             return
         follower = Follower(
-            str(values["broker"]), str(values["address"]), peer.send, asynchronous=bool(values.get("async"))
+            text_in(values, "broker"),
+            text_in(values, "address"),
+            peer.send,
+            asynchronous=bool(values.get("async")),
+            congested=lambda: peer.session.connection.congested,
         )
         peer.follower = follower
+        peer.session.connection.awaited = True
         self._cluster.follower_joined(follower, values)

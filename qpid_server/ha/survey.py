@@ -9,7 +9,7 @@ import anyio
 
 from .link import LinkError, PeerLink
 from .promotion import MemberStatus
-from .records import Record, ReplicationError, pack_record, unpack_map, unpack_records
+from .records import MALFORMED, Record, ReplicationError, pack_record, unpack_map, unpack_records
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -19,6 +19,11 @@ _log = logging.getLogger("qpid_server.ha")
 Answers = list[tuple[PeerLink, MemberStatus]]
 
 
+def link_heartbeat(cluster: Cluster) -> int:
+    """Seconds between heartbeats on the links between members: whole ones, as AMQP 0-10 has them."""
+    return max(1, round(cluster.options.link_heartbeat_interval))
+
+
 async def dial(cluster: Cluster, address: str) -> PeerLink:
     """Open a link to the broker at host:port.
 
@@ -26,9 +31,8 @@ async def dial(cluster: Cluster, address: str) -> PeerLink:
         LinkError: it cannot be opened.
     """
     host, _, port = address.rpartition(":")
-    heartbeat = max(1, round(cluster.options.link_heartbeat_interval))
     return await PeerLink.open(
-        cluster.network, host.strip("[]"), int(port), cluster.credentials, {"qpid.ha-admin": 1}, heartbeat
+        cluster.network, host.strip("[]"), int(port), cluster.credentials, {"qpid.ha-admin": 1}, link_heartbeat(cluster)
     )
 
 
@@ -58,7 +62,7 @@ def status_of(link: PeerLink, batch: bytes) -> MemberStatus:
     try:
         _, payload = one_record(batch)
         return MemberStatus.from_map(unpack_map(payload), link.address)
-    except (ReplicationError, KeyError, TypeError, ValueError) as error:
+    except (ReplicationError, *MALFORMED) as error:
         raise LinkError(f"{link.address}: answer cannot be understood ({error})") from error
 
 
