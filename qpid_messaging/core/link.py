@@ -15,6 +15,7 @@ from .options import validate
 from .tasks import Task
 
 if TYPE_CHECKING:
+    from ..amqp.commands import Command
     from .session import SessionCore
     from .tasks import Steps
 
@@ -138,15 +139,18 @@ class LinkCore(Endpoint):
         return node
 
     def _unlink_and_delete(self) -> Steps[None]:
-        yield from self._unlink()
-        if self.options.get("delete") in ("always", self.ROLE):
-            yield from nodes.delete(self.name, (self.options.get("node") or {}).get("type"))
+        commands = self._unlink()
+        if self.options.get("delete") not in ("always", self.ROLE):
+            yield commands
+        else:
+            yield from nodes.delete(self.name, (self.options.get("node") or {}).get("type"), commands)
             self.session.connection.node_cache.forget(self.name)
 
     def _link(self) -> Steps[None]:
         raise NotImplementedError
 
-    def _unlink(self) -> Steps[None]:
+    def _unlink(self) -> list[Command]:
+        """What takes the link off the wire."""
         raise NotImplementedError
 
     def _may_unlink(self) -> bool:

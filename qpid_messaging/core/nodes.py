@@ -5,7 +5,7 @@ A *node* is a queue or a topic; a topic is an exchange.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..amqp.commands import (
@@ -14,11 +14,13 @@ from ..amqp.commands import (
     ExchangeDeclare,
     ExchangeDelete,
     ExchangeQuery,
+    ExchangeQueryResult,
     QueueDeclare,
     QueueDelete,
     QueueQuery,
+    QueueQueryResult,
 )
-from ..exceptions import AssertionFailed, InvalidOption, NotFound
+from ..exceptions import AssertionFailed, InvalidOption, NotFound, ResolutionError
 
 if TYPE_CHECKING:
     from ..options import ConnectionOptions
@@ -90,7 +92,7 @@ def resolve(name: str, options: Mapping[str, Any], role: str, known: Node | None
     elif known is not None and not create and not wanted:
         node = known
     else:
-        node = yield from query(name, wanted, exactly=create)
+        node = yield from query(name, wanted)
     if node is None:
         if not create:
             raise NotFound(text=f"no such {wanted or 'queue'}: {name}")
@@ -103,21 +105,28 @@ def resolve(name: str, options: Mapping[str, Any], role: str, known: Node | None
     return node
 
 
-def query(name: str, wanted: str | None, *, exactly: bool = False) -> Steps[Node | None]:
+def query(name: str, wanted: str | None, before: Sequence[Command] = ()) -> Steps[Node | None]:
     """Ask the broker what a name is.
 
     Args:
         name: the name.
         wanted: "queue" or "topic" to look for that only; None looks for both, and a queue goes first.
-        exactly: with `wanted`: a node of the other type does not count.
+        before: commands that go before the question, in the same step.
+
+    Raises:
+        ResolutionError: the broker's answer is none.
     """
     exchange = queue = None
     if wanted == "topic":
-        (exchange,) = yield [ExchangeQuery(name=name)]
+        *_, exchange = yield [*before, ExchangeQuery(name=name)]
     elif wanted == "queue":
-        (queue,) = yield [QueueQuery(queue=name)]
+        *_, queue = yield [*before, QueueQuery(queue=name)]
     else:
-        exchange, queue = yield [ExchangeQuery(name=name), QueueQuery(queue=name)]
+        *_, exchange, queue = yield [*before, ExchangeQuery(name=name), QueueQuery(queue=name)]
+    if not isinstance(exchange, (ExchangeQueryResult, type(None))) or not isinstance(
+        queue, (QueueQueryResult, type(None))
+    ):
+        raise ResolutionError(text=f"the broker's answer to a query for {name} is none: {exchange!r}, {queue!r}")
     if queue is not None and queue.queue:
         return Node("queue")
     if exchange is not None and not exchange.not_found:
@@ -144,9 +153,9 @@ def declare(name: str, node_options: Mapping[str, Any]) -> Steps[Node]:
     return Node("queue")
 
 
-def delete(name: str, wanted: str | None) -> Steps[None]:
-    """Delete the node if it is there."""
-    node = yield from query(name, wanted)
+def delete(name: str, wanted: str | None, before: Sequence[Command] = ()) -> Steps[None]:
+    """Delete the node if it is there; `before` that, carry out some commands."""
+    node = yield from query(name, wanted, before)
     if node is not None:
         yield [QueueDelete(queue=name) if node.kind == "queue" else ExchangeDelete(exchange=name)]
 

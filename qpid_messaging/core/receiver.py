@@ -150,16 +150,15 @@ class ReceiverCore(LinkCore):
         if self.state is LinkState.LINKED:
             self.grant()
 
-    def _unlink(self) -> Steps[None]:
-        yield [MessageCancel(destination=self.destination)]
-        commands: list[Command] = []
+    def _unlink(self) -> list[Command]:
+        commands: list[Command] = [MessageCancel(destination=self.destination)]
         if self._subscription_queue is not None:
             commands.append(QueueDelete(queue=self._subscription_queue))
         unfetched = [delivery.transfer_id for delivery in self.incoming if delivery.transfer_id is not None]
         self.incoming.clear()
         if unfetched:
             commands.append(MessageRelease(transfers=transfer_ids(unfetched), set_redelivered=True))
-        yield commands
+        return commands
 
     def suspend(self) -> None:
         super().suspend()

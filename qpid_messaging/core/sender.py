@@ -108,8 +108,8 @@ class SenderCore(LinkCore):
         frames = encode(self._channel, self._commands[0], header, b"\0", self._max_payload + _FRAME_OVERHEAD)
         return frames[len(self._frames[0]) : -(_FRAME_OVERHEAD + 1)]
 
-    def _unlink(self) -> Steps[None]:
-        yield from ()
+    def _unlink(self) -> list[Command]:
+        return []
 
     def _may_unlink(self) -> bool:
         return self.settled >= self.queued

@@ -6,6 +6,8 @@ import socket
 import threading
 from collections.abc import Callable
 
+from typing_extensions import Self
+
 
 class Relay:
     """A TCP relay to a broker that can be cut, stopped, and opened again under the same address."""
@@ -68,7 +70,7 @@ class Relay:
             for sock in pair:
                 _shut(sock)
 
-    def __enter__(self) -> Relay:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

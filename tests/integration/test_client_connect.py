@@ -18,7 +18,7 @@ from qpid_messaging import (
     AuthenticationFailure,
     ConnectError,
     Connection,
-    ConnectionError,  # noqa: A004
+    ConnectionError,
     HeartbeatTimeout,
     Message,
     MessagingError,
@@ -49,7 +49,7 @@ def listening(serve: Callable[[socket.socket], object]) -> Iterator[str]:
         thread = threading.Thread(target=run)
         thread.start()
         try:
-            yield "127.0.0.1:%d" % listener.getsockname()[1]
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
         finally:
             stop.set()
             listener.shutdown(socket.SHUT_RDWR)
@@ -66,7 +66,7 @@ def nobody() -> Iterator[str]:
     """An address where nobody listens, and nobody else will as long as it is held."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
-        yield "127.0.0.1:%d" % held.getsockname()[1]
+        yield f"127.0.0.1:{held.getsockname()[1]}"
 
 
 @pytest.fixture(scope="module")

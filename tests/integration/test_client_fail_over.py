@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from typing_extensions import Self
 
 import qpid_server
 from qpid_messaging import Connection, Empty, Message, Session, TransactionAborted
@@ -52,7 +53,7 @@ class Cutting:
         while not self._done.wait(self._pause):
             self._relay.cut()
 
-    def __enter__(self) -> Cutting:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
