@@ -1,4 +1,4 @@
-"""Any well-formed command with any values, in any order: answered, or the session (or connection) ends; nobody else's."""
+"""Any well-formed commands: they are answered, or end their own session or connection, and nobody else's."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ def likely(draw: st.DrawFn) -> c.Command:
     for name in ("queue", "exchange", "destination", "name", "alternate_exchange"):
         if isinstance(getattr(command, name, None), str) and draw(st.integers(0, 9)):
             setattr(command, name, draw(NAMES))
-    if isinstance(getattr(command, "transfers", None), RangeSet) and draw(st.integers(0, 3)):
-        setattr(command, "transfers", draw(IDS))
+    transfers = getattr(command, "transfers", None)
+    if isinstance(transfers, RangeSet) and draw(st.integers(0, 3)):
+        transfers.clear()
+        transfers.update(draw(IDS))
     if isinstance(command, c.ExchangeDeclare) and draw(st.integers(0, 3)):
         command.type = draw(st.sampled_from(["direct", "topic", "fanout", "headers"]))
     return command
@@ -52,7 +54,8 @@ def test_any_commands(commands: list[c.Command], data: st.DataObject) -> None:
     for command in commands:
         header = body = None
         if isinstance(command, c.MessageTransfer):
-            header = encode_header(data.draw(instances(c.DeliveryProperties)), data.draw(instances(c.MessageProperties)))
+            structs = [data.draw(instances(kind)) for kind in (c.DeliveryProperties, c.MessageProperties)]
+            header = encode_header(*structs)
             body = data.draw(st.binary(max_size=20))
         if not handler.finished:
             handler.receive(encode(0, command, header, body))

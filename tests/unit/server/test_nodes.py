@@ -77,7 +77,6 @@ def another(broker: Broker, name: bytes = b"other") -> Peer:
         (c.ExchangeBind(queue="full", exchange="amq.match", arguments={"a": 1}), 541),
         (c.TxCommit(), 503),
         (c.TxRollback(), 503),
-        (c.DtxSelect(), 540),
         (c.FileQos(), 540),
         (c.StreamQos(), 540),
         (c.MessageResume(), 540),
