@@ -512,8 +512,14 @@ class Session:
                 self._control(c.SessionCompleted(commands=RangeSet()))
 
     def _receive_expected(self, control: c.SessionExpected, events: list[Event]) -> None:
-        ranges = list(control.commands or ())
-        events.append(Expected(self, expand(ranges[0][0], self.next_id) if ranges else None))
+        id: int | None = None
+        if control.commands:
+            serial = control.commands.lower
+            id = expand(serial, self.next_id)
+            if serial == 0 and id > self.next_id:
+                # Nobody can expect what was not sent yet: this peer begins at the beginning.
+                id = 0
+        events.append(Expected(self, id))
 
     def _receive_confirmed(self, control: c.SessionConfirmed, events: list[Event]) -> None:
         """Confirmed commands will not be lost, and are not executed yet: nothing that completion does not tell."""
