@@ -142,7 +142,9 @@ class Connecting:
 
     def fileno(self) -> int:
         """The file descriptor to poll after `Blocked`."""
-        return self._socket.fileno() if self._socket is not None else -1
+        # A socket that was wrapped for TLS has given its descriptor away.
+        pending = self._transport or self._socket
+        return -1 if pending is None else pending.fileno()
 
     def proceed(self) -> Transport:
         """Go on as far as it goes.
