@@ -105,6 +105,18 @@ class Broker:
         self.dirty: dict[Queue, None] = {}
         self.pending: dict[ConnectionHandler, None] = {}
         self.queues: dict[str, Queue] = {}
+        self.abandoned = 0
+        """Messages that went with their queues."""
+        self.abandoned_via_alternate = 0
+        """Messages that their queues, when they were deleted, left to an alternate exchange."""
+        self.timestamps = False
+        """Write the time of arrival into messages."""
+        self.wall_clock: Callable[[], float] = time.time
+        """Seconds since 1970."""
+        self.shut_down: Callable[[], None] | None = None
+        """Ends the server around this broker, where there is one."""
+        self.actor: ConnectionHandler | None = None
+        """The connection whose bytes or loss are being dealt with."""
         self.limited_queues = 0
         """How many queues have limits: while none has, nobody looks for them."""
         self.default_exchange = DirectExchange("")
@@ -315,6 +327,8 @@ class Broker:
             auto_delete_timeout=auto_delete_timeout(declared.arguments),
             limits=queue_limits(declared.arguments),
         )
+        if self.actor is not None:
+            queue.creator = self.actor.user
         if queue.limits is not None:
             self.limited_queues += 1
         if alternate is not None:
@@ -335,6 +349,10 @@ class Broker:
             if binding.exchange is not self.default_exchange:
                 for observer in self.observers:
                     observer.unbound(binding)
+        if queue.alternate_exchange is None:
+            self.abandoned += queue.depth
+        else:
+            self.abandoned_via_alternate += queue.depth
         queue.clear()
         if queue.limits is not None:
             self.limited_queues -= 1

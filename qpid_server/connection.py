@@ -62,9 +62,17 @@ class _Machine(ServerConnection):
         super().__init__(**settings)
         self.handler = handler
         self.backlog = 0
+        self.frames = 0
+        """What was queued: controls, commands and messages."""
+
+    @property
+    def frames_in(self) -> int:
+        """Frames that came."""
+        return self._decoder.frames
 
     def queue(self, frames: bytes) -> None:
         self._output.append(frames)
+        self.frames += 1
         backlog = self.backlog
         self.backlog = backlog + len(frames)
         handler = self.handler
@@ -139,6 +147,10 @@ class ConnectionHandler:
         now = broker.clock()
         self.bytes_in = 0
         self.bytes_out = 0
+        self.messages_in = 0
+        self.messages_out = 0
+        self.segments_out = 0
+        """Frames of messages sent, the first of each left out: the machine counts that."""
         self._last_in = now
         self._last_out = now
         self._timer: Timer | None = broker.timers.at(
@@ -152,6 +164,16 @@ class ConnectionHandler:
         return self.machine.client_properties
 
     @property
+    def frames_in(self) -> int:
+        """Frames that the client sent."""
+        return self.machine.frames_in
+
+    @property
+    def frames_out(self) -> int:
+        """Frames that were sent to the client; a segment too large for one frame counts as one."""
+        return self.machine.frames + self.segments_out
+
+    @property
     def paused(self) -> bool:
         """So much waits to be written that the client should not be read from for now."""
         return self.machine.backlog > PAUSE_FROM
@@ -160,9 +182,11 @@ class ConnectionHandler:
 
     def receive(self, data: bytes) -> None:
         """Take bytes of the client and carry out what they say; settle the broker afterwards."""
-        self._last_in = self.broker.clock()
+        broker = self.broker
+        self._last_in = broker.clock()
         self.bytes_in += len(data)
         sessions = self.sessions
+        broker.actor = self
         try:
             for event in self.machine.receive(data):
                 if isinstance(event, Incoming):
@@ -178,8 +202,10 @@ class ConnectionHandler:
         except ProtocolError as error:
             log.warning("connection from %s closed: %s", self.peer, error)
             self.close(error.code, str(error))
-        self.broker.pending[self] = None
-        self.broker.settle()
+        finally:
+            broker.actor = None
+        broker.pending[self] = None
+        broker.settle()
 
     def data_to_send(self) -> bytes:
         """What is to be written now; call :meth:`sent` when that is done."""
@@ -209,8 +235,12 @@ class ConnectionHandler:
             return
         self.finished = True
         self._cancel_timer()
-        for session in list(self.sessions.values()):
-            self._end(session, orderly=False)
+        self.broker.actor = self
+        try:
+            for session in list(self.sessions.values()):
+                self._end(session, orderly=False)
+        finally:
+            self.broker.actor = None
         self.machine.lost()
         del self.broker.connections[self]
         self.broker.pending.pop(self, None)

@@ -99,6 +99,7 @@ def make_room(effects: list[Effect], *, strict: bool) -> tuple[list[Effect], lis
                 break
             oldest = _oldest(queue, gone) if limits.policy == "ring" else None
             if oldest is None:
+                queue.overflowed += 1
                 if not strict:
                     break
                 raise ResourceLimitExceeded(f"Maximum depth exceeded on {queue.name}: {queue.depth} messages")

@@ -38,6 +38,8 @@ _DELIVERY_CODE = b"\x04\x01"
 _MESSAGE_CODE = b"\x04\x03"
 _USER_ID_FLAG = 0x40  # of the first octet of message-properties' packing flags
 
+_EXCHANGE_ALONE = 9  # delivery-properties with an exchange's name and nothing else, without the name
+
 _CACHE_LIMIT = 4096
 _CACHED_SIZE_LIMIT = 512
 _delivery_cache: dict[bytes, DeliveryProperties] = {}
@@ -110,8 +112,7 @@ class Message:
         self.expires: float | None = None
         """Time of expiry on the broker's clock, in seconds; None: never."""
         self._properties: MessageProperties | None = None
-        self.size = len(header or b"") + len(body or b"")
-        """What a delivery costs of a subscription's byte credit: the header and body payloads."""
+        size = len(header or b"") + len(body or b"")
         delivery = NO_DELIVERY_PROPERTIES
         start = end = 0
         if header:
@@ -122,6 +123,11 @@ class Message:
                 if cached is None:
                     cached = _decode_delivery(raw)
                 delivery = cached
+            if delivery.exchange is None:
+                size += len(destination) + (1 if end else _EXCHANGE_ALONE)
+        self.size = size
+        """What limits, byte credit and statistics count: the header and body payloads, and the exchange's name, which
+        the C++ broker writes into the delivery properties of every message."""
         self._start = start
         self._end = end
         self.delivery_properties = delivery
@@ -183,13 +189,21 @@ class Message:
         priority = self.delivery_properties.priority
         return 4 if priority is None else int(priority)
 
-    def header_for(self, *, redelivered: bool = False, ttl: int | None = None, resume_id: str | None = None) -> bytes:
+    def header_for(
+        self,
+        *,
+        redelivered: bool = False,
+        ttl: int | None = None,
+        resume_id: str | None = None,
+        timestamp: int | None = None,
+    ) -> bytes:
         """The header payload with delivery properties as this delivery needs them.
 
         Args:
             redelivered: the message may have been delivered before.
             ttl: what is left of the time to live, in milliseconds.
             resume_id: identity for a subscription that asked for it.
+            timestamp: time of arrival, in seconds since 1970.
         """
         changed = DeliveryProperties()
         original = self.delivery_properties
@@ -201,6 +215,8 @@ class Message:
             changed.ttl = ttl
         if resume_id is not None:
             changed.resume_id = resume_id
+        if timestamp is not None:
+            changed.timestamp = timestamp
         header = self.header or b""
         return header[: self._start] + encode_struct32(changed) + header[self._end :]
 

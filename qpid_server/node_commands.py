@@ -70,6 +70,9 @@ def queue_declare(session: SessionHandler, command_id: int, command: c.QueueDecl
             if command.passive or queue.owner is not None or queue.subscriptions:
                 raise ResourceLocked(f"Cannot grant exclusive access to queue {name}")
             _own(session, queue)
+        if not command.passive:
+            for observer in broker.observers:
+                observer.queue_declared_again(queue)
         # What an earlier command is still to be confirmed for may be what the client relies on.
         _when_safe(session, queue, lambda: session.complete(command_id))
         return
@@ -152,6 +155,9 @@ def exchange_declare(session: SessionHandler, command_id: int, command: c.Exchan
     if command.passive or exchange is not None:
         exchange = broker.exchange(name)
         _check_declared(exchange, command.type, alternate)
+        if not command.passive:
+            for observer in broker.observers:
+                observer.exchange_declared_again(exchange)
         _when_safe(session, exchange, lambda: session.complete(command_id))
         return
     if name.startswith(_RESERVED):

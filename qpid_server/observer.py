@@ -20,14 +20,32 @@ class Observer:
     def queue_created(self, queue: Queue) -> None:
         """A queue is there."""
 
+    def queue_declared_again(self, queue: Queue) -> None:
+        """Somebody declared a queue that was there."""
+
     def queue_deleted(self, queue: Queue) -> None:
         """A queue is gone."""
 
     def exchange_created(self, exchange: Exchange) -> None:
         """An exchange is there."""
 
+    def exchange_declared_again(self, exchange: Exchange) -> None:
+        """Somebody declared an exchange that was there."""
+
     def exchange_deleted(self, exchange: Exchange) -> None:
         """An exchange is gone."""
+
+    def threshold_crossed(self, queue: Queue, *, upward: bool) -> None:
+        """A queue has more messages or bytes than its alert threshold, or fewer again."""
+
+    def threshold_exceeded(self, queue: Queue) -> None:
+        """A queue that was declared with an old name of the alert threshold has reached it, or is still beyond it."""
+
+    def redirected(self, source: Queue, target: Queue, *, active: bool) -> None:
+        """What is sent to one queue goes to another from now on, or no more."""
+
+    def members_changed(self) -> None:
+        """A broker joined or left the cluster, or its status changed."""
 
     def bound(self, binding: Binding) -> None:
         """A binding is there (those of the default exchange are not told)."""

@@ -126,6 +126,22 @@ class Queue:
         self.purged = 0
         self.discarded = 0
         """Messages dropped to make room for others."""
+        self.replaced = 0
+        """Messages that a newer one with the same key took the place of."""
+        self.overflowed = 0
+        """Messages that were refused because the queue was full."""
+        self.rerouted = 0
+        """Messages that an operator sent elsewhere."""
+        self.persistent_enqueued = 0
+        self.persistent_enqueued_bytes = 0
+        self.persistent_dequeued = 0
+        self.persistent_dequeued_bytes = 0
+        self.tx_enqueued = 0
+        self.tx_enqueued_bytes = 0
+        self.tx_dequeued = 0
+        self.tx_dequeued_bytes = 0
+        self.creator = ""
+        """The user who declared it, where that is known."""
 
     @property
     def depth(self) -> int:
@@ -160,6 +176,9 @@ class Queue:
             self.has_expiring = True
         self.enqueued += 1
         self.enqueued_bytes += message.size
+        if message.durable:
+            self.persistent_enqueued += 1
+            self.persistent_enqueued_bytes += message.size
         return entry
 
     def offer(self, entry: QueueEntry) -> None:
@@ -216,6 +235,9 @@ class Queue:
             del self.by_id[message.replication_id]
         self.dequeued += 1
         self.dequeued_bytes += message.size
+        if message.durable:
+            self.persistent_dequeued += 1
+            self.persistent_dequeued_bytes += message.size
         if entry.in_line:
             self.line.removed(entry)
         return True
@@ -229,6 +251,8 @@ class Queue:
             entry.owner = None
         self.dequeued += len(self.entries)
         self.dequeued_bytes = self.enqueued_bytes
+        self.persistent_dequeued = self.persistent_enqueued
+        self.persistent_dequeued_bytes = self.persistent_enqueued_bytes
         self.entries.clear()
         self.by_id.clear()
         self.line.clear()
@@ -276,6 +300,10 @@ class Queue:
     def available(self) -> list[QueueEntry]:
         """Every message that nobody has acquired, in order of position."""
         return [entry for entry in self.after(0) if entry.state == AVAILABLE]
+
+    def describe(self) -> dict[str, Any]:
+        """What management's method query tells of the queue's inner state: nothing of one that has no types' own."""
+        return {}
 
     @property
     def unused(self) -> bool:

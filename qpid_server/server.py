@@ -56,6 +56,7 @@ class Server:
     def __init__(self, options: Options | None = None, broker: Broker | None = None) -> None:
         self.options = options if options is not None else Options()
         self.broker = broker if broker is not None else Broker(self.options, clock=anyio.current_time)
+        self.broker.shut_down = self.stop
         self.port = self.options.port
         self.addresses: list[tuple[str, int]] = []
         self.services: list[Callable[[Server], Any]] = []

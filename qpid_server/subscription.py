@@ -194,6 +194,8 @@ class Subscription:
                 resume_id=None if identity is None else format_resume_id(identity),
             )
         connection = session.connection
+        connection.messages_out += 1
+        connection.segments_out += 1 if body is None else 2
         largest = connection.max_payload
         channel = session.channel
         if header is None or len(header) > largest or (body is not None and len(body) > largest):

@@ -167,6 +167,7 @@ class Decoder:
     Attributes:
         max_frame_size: the largest frame, in bytes, that the peer may send; set it when it has been negotiated.
         error: what was wrong with the stream; once set, it stays, and no more units come.
+        frames: how many whole frames came in reads without an error.
 
     Args:
         max_frame_size: bytes.
@@ -185,6 +186,7 @@ class Decoder:
         self.max_message_size = max_message_size
         self.max_assemblies = max_assemblies
         self.error: ProtocolError | None = None
+        self.frames = 0
         self._chunks: list[bytes] = []  # a frame that is not whole yet
         self._waiting = 0  # bytes in there
         self._needed = 0  # bytes without which looking at them again is no use
@@ -235,7 +237,7 @@ class Decoder:
     def _decode(self, data: bytes, units: list[Unit]) -> int:
         """Decode whole frames into `units`; where the first frame begins that is not whole."""
         end = len(data)
-        pos = 0
+        pos = frames = 0
         max_frame_size = self.max_frame_size
         assemblies = self._assemblies
         while end - pos >= 12:
@@ -284,6 +286,7 @@ class Decoder:
                             ):
                                 units.append((channel, command, data[stop + 12 : body], data[body + 12 : whole]))
                                 pos = whole
+                                frames += 3
                                 continue
                     assemblies[channel << 4 | 1] = _Assembly(1, command)
                 elif flags == 0x3 and kind == 2:
@@ -306,10 +309,12 @@ class Decoder:
             except SHORT:
                 raise ProtocolError("a command's arguments end too early", stop) from None
             pos = stop
+            frames += 1
         else:
             # Less than a header is left; what there is of it may still be wrong already.
             if end > pos and data[pos] > 0x3F:
                 raise _bad_frame(data[pos], 12, max_frame_size, pos)
+        self.frames += frames
         return pos
 
     def _frame(self, data: bytes, pos: int, stop: int, flags: int, kind: int, track: int, channel: int) -> Unit | None:
