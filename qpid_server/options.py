@@ -117,6 +117,13 @@ class Options:
     session_max_timeout: int = _option(
         3600, "longest time that a session may outlive its connection, in seconds", _number(0), value="SECONDS"
     )
+    dtx_default_timeout: int = _option(
+        60, "seconds after which a distributed transaction is rolled back that is not prepared; 0 is never",
+        _number(0), value="SECONDS",
+    )
+    dtx_max_timeout: int = _option(
+        3600, "longest timeout of a distributed transaction, in seconds; 0 is no limit", _number(0), value="SECONDS"
+    )
     mgmt_enable: bool = _option(True, "answer management tools (yes|no)", _yes_no, value="yes|no")
     queue_purge_interval: float = _option(
         600.0, "seconds between searches for messages that outlived their time to live", _seconds, value="SECONDS"

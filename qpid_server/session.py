@@ -21,11 +21,12 @@ from .line import ACQUIRED
 from .message import Message
 from .queue import Queue
 from .subscription import Delivery, Subscription
-from .transaction import Transaction
+from .transaction import Work
 
 if TYPE_CHECKING:
     from .broker import InternalService
     from .connection import ConnectionHandler
+    from .dtx_commands import DtxSession
 
 __all__ = ["HANDLERS", "Handler", "SessionHandler"]
 
@@ -47,9 +48,8 @@ class SessionHandler:
         subscriptions: by destination.
         unsettled: deliveries that the client may still accept, release, reject or acquire, by command id.
         incomplete: deliveries whose credit comes back when the client completes them, by command id.
-        transaction: set once tx.select came.
-        tx_commits: local transactions that were committed.
-        tx_rejects: local transactions that were rolled back, by the client or because the session ended.
+        transaction: set once tx.select came, and while the session works for a branch of a distributed transaction.
+        dtx: set once dtx.select came.
         surviving: seconds that the session was granted to outlive its connection; 0: it does not.
         last_marked: the last command of a surviving session whose effect the broker holds; -1: none.
         ended: nothing that it sends is carried out any more.
@@ -67,9 +67,8 @@ class SessionHandler:
         self.incomplete: dict[int, Delivery] = {}
         self.exclusive_queues: dict[Queue, None] = {}
         self.services: dict[str, InternalService] = {}
-        self.transaction: Transaction | None = None
-        self.tx_commits = 0
-        self.tx_rejects = 0
+        self.transaction: Work | None = None
+        self.dtx: DtxSession | None = None
         self.surviving = 0
         self.last_marked = -1
         self.ended = False
@@ -183,18 +182,14 @@ class SessionHandler:
                 return
             if self.transaction is None:
                 mark = (self.user, self.name, command_id)
-        connection = self.connection
-        connection.messages_in += 1
         message = Message(destination, header, body)
-        if broker.timestamps:
-            message = Message(destination, message.header_for(timestamp=int(broker.wall_clock())), body)
         ttl = message.delivery_properties.ttl
         if ttl:
             message.expires = broker.clock() + ttl / 1000
-        if connection.checks_user_id:
+        if self.connection.checks_user_id:
             self._check_user(message)
         if self.transaction is None:
-            effects = broker.route(message, exchange, connection)
+            effects = broker.route(message, exchange, self.connection)
             if broker.limited_queues:
                 effects = broker.admit(effects)
             if mark is not None:
@@ -202,7 +197,7 @@ class SessionHandler:
             entry = Entry(effects, mark, command_id)
             broker.commit(entry, self._confirmed)
         else:
-            self.transaction.effects += broker.route(message, exchange, connection)
+            self.transaction.effects += broker.route(message, exchange, self.connection)
             self.complete(command_id)
 
     def _start_anew(self) -> None:
@@ -291,6 +286,8 @@ class SessionHandler:
             service.detached(self)
         if self.transaction is not None:
             self.transaction.abort()
+        if self.dtx is not None:
+            self.dtx.abort()
         for delivery in self.unsettled.values():
             entry = delivery.entry
             if entry.owner is delivery.subscription:

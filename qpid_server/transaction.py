@@ -1,4 +1,8 @@
-"""A local transaction (AMQP 0-10, tx class): publishes and accepts are held back and done in one entry at commit."""
+"""Transactions of one session: publishes and accepts are held back and done in one entry at commit.
+
+:class:`Transaction` is the local one (AMQP 0-10, tx class); the work for branches of distributed ones
+(:mod:`qpid_server.dtx`) is held back in the same way.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +18,36 @@ if TYPE_CHECKING:
     from .session import SessionHandler
     from .subscription import Delivery
 
-__all__ = ["Transaction", "dequeues"]
+__all__ = ["Transaction", "Work", "dequeues"]
 
 
-class Transaction:
+class Work:
+    """What a session published and accepted in a transaction.
+
+    Attributes:
+        effects: what its publishes will do.
+        accepted: the deliveries that it accepted, by command id.
+    """
+
+    def __init__(self) -> None:
+        self.effects: list[Effect] = []
+        self.accepted: dict[int, Delivery] = {}
+
+    def accepted_entries(self) -> list[QueueEntry]:
+        """The accepted messages that this session has acquired; to accept what was only browsed means nothing."""
+        return [delivery.entry for delivery in self.accepted.values() if delivery.entry.owner is delivery.subscription]
+
+    def abort(self) -> None:
+        """The session ends with the transaction open."""
+        raise NotImplementedError
+
+
+class Transaction(Work):
     """What a session did since its last commit or rollback."""
 
     def __init__(self, session: SessionHandler) -> None:
+        super().__init__()
         self.session = session
-        self.effects: list[Effect] = []
-        self.accepted: dict[int, Delivery] = {}
 
     def commit(self, command_id: int) -> None:
         """Do everything at once; the command completes when that is confirmed."""
@@ -31,7 +55,7 @@ class Transaction:
         effects: list[Effect] = [
             effect for effect in self.effects if not (isinstance(effect, Enqueue) and effect.queue.deleted)
         ]
-        effects = [*dequeues(delivery.entry for delivery in self.accepted.values()), *session.broker.admit(effects)]
+        effects = [*dequeues(self.accepted_entries()), *session.broker.admit(effects)]
         self.effects = []
         self.accepted = {}
         mark: Mark | None = None
