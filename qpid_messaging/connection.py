@@ -59,7 +59,10 @@ class Connection(Endpoint):
         transport: "tcp", "ssl" or "tcp+tls" (the same).
         username, password: who we are; the URL goes before them.
         heartbeat: seconds; a broker that is silent for two of them is lost.
-        sasl_mechanisms: names of the mechanisms permitted, separated by spaces.
+        sasl_mechanisms: names of the mechanisms permitted, separated by spaces: SCRAM-SHA-256, DIGEST-MD5, CRAM-MD5,
+            PLAIN, EXTERNAL (the client's certificate), ANONYMOUS. The strongest is taken that the broker offers.
+        sasl_service: the broker's service name, which DIGEST-MD5 wants to know.
+        sasl_min_ssf: with more than 0, nothing is said over a connection without TLS.
         reconnect: whether to find a broker again after a loss.
         reconnect_timeout: seconds until a search is given up.
         reconnect_limit: rounds over all brokers after the first until it is.
@@ -71,8 +74,10 @@ class Connection(Endpoint):
         address_ttl: seconds for which an address once resolved need not be resolved again.
         tcp_nodelay: whether small writes go out at once. On by default, unlike in qpid.messaging.
         ssl_keyfile, ssl_certfile: the client's key and certificate, PEM.
-        ssl_trustfile: certificates to trust, PEM; the system's by default.
-        ssl_skip_hostname_check: whether a certificate for another host will do.
+        ssl_trustfile: certificates to trust, PEM; the system's by default. Unlike in qpid.messaging, which trusts
+            everybody without one, a certificate is always checked.
+        ssl_skip_hostname_check: whether a certificate for another host will do; without `ssl_trustfile`, any
+            certificate, since anybody can have one of a public authority.
         client_properties: told to the broker.
         protocol: "amqp0-10".
         id: unique to this connection; sessions are named by it.

@@ -260,7 +260,7 @@ class Driver:
             self._transport = transport
             self._unsent.clear()
             self._poll.register(transport.fileno(), select.POLLIN)
-            self.core.transport_connected(monotonic())
+            self.core.transport_connected(monotonic(), encrypted=transport.encrypted, local=transport.local)
         return None
 
     def _proceed(self, connecting: Connecting) -> Transport | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Iterator
 
     from qpid_address import BrokerAddress
 
@@ -37,9 +39,20 @@ class Transport:
 
     #: Whether one thread may read while another writes.
     concurrent = True
+    #: Whether nobody can read along.
+    encrypted = False
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+
+    @property
+    def local(self) -> bool:
+        """Whether the peer is on this machine."""
+        try:
+            peer = self._socket.getpeername()
+        except OSError:
+            return False
+        return not isinstance(peer, tuple) or peer[0] == "::1" or peer[0].removeprefix("::ffff:").startswith("127.")
 
     def fileno(self) -> int:
         """The file descriptor to poll."""
@@ -78,6 +91,7 @@ class TLSTransport(Transport):
 
     # OpenSSL does not let one connection be read and written at once.
     concurrent = False
+    encrypted = True
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, host: str) -> None:
         self._tls = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
@@ -92,6 +106,8 @@ class TLSTransport(Transport):
             raise Blocked(writing=False) from None
         except ssl.SSLWantWriteError:
             raise Blocked(writing=True) from None
+        except ssl.SSLError as error:
+            raise OSError(f"TLS handshake failed: {_tls_reason(error)}") from error
 
     def send(self, data: bytes | memoryview) -> int:
         import ssl  # noqa: PLC0415
@@ -111,8 +127,11 @@ class TLSTransport(Transport):
                 chunk = self._tls.recv(_READ_SIZE)
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 return b"".join(chunks) or None
-            except ssl.SSLZeroReturnError:
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 chunk = b""
+            except ssl.SSLError as error:
+                # With TLS 1.3 this is how we hear that our certificate was not liked.
+                raise OSError(f"TLS: {_tls_reason(error)}") from error
             if not chunk:
                 return b"".join(chunks)
             chunks.append(chunk)
@@ -202,11 +221,33 @@ class Connecting:
 def _tls_context(options: ConnectionOptions) -> ssl.SSLContext:
     import ssl  # noqa: PLC0415 - 7 ms of import for those who need it
 
-    context = ssl.create_default_context(cafile=options.ssl_trustfile)
+    with _naming("ssl_trustfile", options.ssl_trustfile):
+        context = ssl.create_default_context(cafile=options.ssl_trustfile)
     if options.ssl_skip_hostname_check:
         context.check_hostname = False
+        # Anybody can have some certificate of a public authority: without the name it says nothing.
         if not options.ssl_trustfile:
             context.verify_mode = ssl.CERT_NONE
     if options.ssl_certfile:
-        context.load_cert_chain(options.ssl_certfile, options.ssl_keyfile)
+        with _naming("ssl_certfile, ssl_keyfile", f"{options.ssl_certfile}, {options.ssl_keyfile or 'the same'}"):
+            context.load_cert_chain(options.ssl_certfile, options.ssl_keyfile)
     return context
+
+
+@contextmanager
+def _naming(option: str, file: str | None) -> Iterator[None]:
+    """OpenSSL does not say which file it could not read."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{option} ({file}): {error.strerror or error}") from error
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    import ssl  # noqa: PLC0415
+
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the broker's certificate is not good: {error.verify_message}"
+    if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE") or isinstance(error, ssl.SSLEOFError):
+        return "the broker does not speak TLS on this port"
+    return error.reason.replace("_", " ").lower() if error.reason else str(error)

@@ -33,6 +33,7 @@ from .session import Session
 MAX_FRAME_SIZE = 65535
 MIN_MAX_FRAME_SIZE = 4096
 _FIRST_FRAMES = 65535
+_TLS_RECORDS = (b"\x15", b"\x16")  # an alert, or a handshake
 
 
 class State(enum.Enum):
@@ -307,6 +308,8 @@ class ClientConnection(Connection):
         if header is None:
             return b""
         if header != PROTOCOL_HEADER:
+            if header[:1] in _TLS_RECORDS and header[1:2] == b"\3":
+                raise VersionError("the broker speaks TLS there, and was spoken to without")
             spoken = f"AMQP {header[6]}-{header[7]}" if header[:4] == b"AMQP" and len(header) == 8 else repr(header)
             raise VersionError(f"the broker speaks {spoken}, not AMQP 0-10")
         self.state = State.START
@@ -340,6 +343,11 @@ class ClientConnection(Connection):
 
     def _receive_tune(self, channel: int, tune: c.ConnectionTune, events: list[Event]) -> None:
         self._await(State.TUNE, tune)
+        assert self._mechanism is not None
+        try:
+            self._mechanism.finish()
+        except SASLError as error:
+            raise AuthenticationError(str(error)) from error
         frame_size = min(self.max_frame_size, tune.max_frame_size or MAX_FRAME_SIZE)
         channel_max = 65535 if tune.channel_max is None else tune.channel_max
         heartbeat = self._wanted_heartbeat
@@ -370,7 +378,9 @@ class ServerConnection(Connection):
         channel_max: the highest channel allowed.
         heartbeat_max: seconds; the longest heartbeat interval that a client may ask for.
         max_frame_size: bytes of the largest frame.
-        max_message_size: bytes of the largest command with all its segments that is accepted.
+        max_message_size: bytes of the largest command with all segments that is accepted once the connection is open;
+            before there is no reason for more than a frame.
+        refusal: why nobody may come in, if so; told before any credentials are sent.
 
     Attributes:
         client_properties: what the client told about itself.
@@ -386,8 +396,11 @@ class ServerConnection(Connection):
         heartbeat_max: int = 120,
         max_frame_size: int = MAX_FRAME_SIZE,
         max_message_size: int = 1 << 27,
+        refusal: str = "",
     ) -> None:
-        super().__init__(State.HEADER, max_frame_size, max_message_size)
+        super().__init__(State.HEADER, max_frame_size, min(max_message_size, _FIRST_FRAMES))
+        self._max_message_size = max_message_size
+        self._refusal = refusal
         self.channel_max = channel_max
         self.client_properties: dict[str, Any] = {}
         self.mechanism = ""
@@ -424,6 +437,7 @@ class ServerConnection(Connection):
         """Answer `OpenRequested`: the client may come in; `known_hosts` are other brokers that it can turn to."""
         if self._answers(State.OPEN):
             self._control(c.ConnectionOpenOk(known_hosts=list(known_hosts)))
+            self._decoder.max_message_size = self._max_message_size
             self.state = State.OPENED
 
     def attached(self, session: Session) -> None:
@@ -453,6 +467,9 @@ class ServerConnection(Connection):
         self.queue(PROTOCOL_HEADER)
         if header != PROTOCOL_HEADER:
             raise VersionError(f"the client speaks {header!r}, not AMQP 0-10")
+        if self._refusal:
+            self.close(c.CloseCode.CONNECTION_FORCED, self._refusal)
+            return rest
         self._control(
             c.ConnectionStart(server_properties=self._server_properties, mechanisms=self._mechanisms, locales=["en_US"])
         )

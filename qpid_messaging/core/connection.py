@@ -120,6 +120,9 @@ class ConnectionCore(Endpoint):
         self._useful = False
         self._lost_at: float | None = None
         self._heard = False
+        self._encrypted = False
+        self._local = True
+        self._warned_of_plain = False
         # What is to be said to a broker that is not ours any more: close-ok, or what it did wrong.
         self._last_words = b""
 
@@ -203,10 +206,17 @@ class ConnectionCore(Endpoint):
             log.warning("trying: %s", _where(broker))
         return broker
 
-    def transport_connected(self, now: float) -> None:
-        """The transport is there: greet the broker."""
+    def transport_connected(self, now: float, *, encrypted: bool = False, local: bool = True) -> None:
+        """The transport is there: greet the broker.
+
+        Args:
+            now: the time.
+            encrypted: whether nobody can read along.
+            local: whether the broker is on this machine.
+        """
         if self.phase is not Phase.CONNECTING:
             return
+        self._encrypted, self._local = encrypted, local
         options = self.options
         self.wire = ClientConnection(
             self._choose_mechanism,
@@ -446,13 +456,26 @@ class ConnectionCore(Endpoint):
         options = self.options
         permitted = options.sasl_mechanisms.split() if options.sasl_mechanisms else None
         self.username = options.username
-        return sasl.choose(
+        if options.sasl_min_ssf and not self._encrypted:
+            raise sasl.SASLError(f"sasl_min_ssf is {options.sasl_min_ssf}, and the connection is not encrypted")
+        mechanism = sasl.choose(
             offered,
             options.username,
             options.password,
             permitted=permitted,
             trace=f"{options.username or 'anonymous'}@{socket.gethostname()}",
+            service=options.sasl_service,
+            host=self.policy.current.host if self.policy.current is not None else "",
+            certified=self._encrypted and options.ssl_certfile is not None,
         )
+        if mechanism.reveals_password and not (self._encrypted or self._local or self._warned_of_plain):
+            self._warned_of_plain = True
+            log.warning(
+                "%s: the password is sent as it is (%s) over a connection that is not encrypted",
+                _where(self.policy.current),
+                mechanism.name,
+            )
+        return mechanism
 
     def _text(self, reason: str) -> str:
         return f"{_where(self.policy.current)}: {reason}"

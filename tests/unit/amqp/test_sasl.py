@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from qpid_messaging.amqp import sasl
 
 BOTH = ["ANONYMOUS", "PLAIN"]
+ALL = ["ANONYMOUS", "PLAIN", "CRAM-MD5", "EXTERNAL", "SCRAM-SHA-256", "DIGEST-MD5"]
 credentials = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
 
 
@@ -22,6 +23,11 @@ credentials = st.text(st.characters(exclude_characters="\0", exclude_categories=
         (BOTH, "ann", "secret", ["PLAIN", "ANONYMOUS"], "PLAIN"),
         (["GSSAPI", "PLAIN"], "ann", "secret", None, "PLAIN"),
         (["ANONYMOUS"], "ann", "secret", ["ANONYMOUS", "PLAIN"], "ANONYMOUS"),
+        (ALL, "ann", "secret", None, "SCRAM-SHA-256"),
+        (ALL, "ann", "secret", ["PLAIN", "DIGEST-MD5", "CRAM-MD5"], "DIGEST-MD5"),
+        (ALL, "ann", "secret", ["PLAIN", "CRAM-MD5"], "CRAM-MD5"),
+        (ALL, "ann", "secret", ["PLAIN", "EXTERNAL"], "EXTERNAL"),
+        (ALL, None, None, None, "ANONYMOUS"),
     ],
 )
 def test_the_strongest_that_fits_is_chosen(
@@ -48,6 +54,27 @@ def test_none_fits(
     with pytest.raises(sasl.SASLError, match=said) as caught:
         sasl.choose(offered, username, password, permitted=permitted)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("offered", "username", "password", "name"),
+    [
+        (ALL, None, None, "EXTERNAL"),
+        (ALL, "ann", None, "EXTERNAL"),
+        (ALL, "ann", "secret", "SCRAM-SHA-256"),
+        (["EXTERNAL"], "ann", "secret", "EXTERNAL"),
+        (BOTH, None, None, "ANONYMOUS"),
+    ],
+)
+def test_with_a_certificate(offered: list[str], username: str | None, password: str | None, name: str) -> None:
+    chosen = sasl.choose(offered, username, password, certified=True)
+    assert chosen.name == name
+    if name == "EXTERNAL":
+        assert chosen.initial() == (username or "").encode()
+
+
+def test_only_plain_reveals_the_password() -> None:
+    assert [n for n in ALL if sasl.choose([n], "ann", "secret", permitted=[n]).reveals_password] == ["PLAIN"]
 
 
 def test_responses() -> None:
