@@ -50,6 +50,8 @@ class SessionHandler:
         incomplete: deliveries whose credit comes back when the client completes them, by command id.
         transaction: set once tx.select came, and while the session works for a branch of a distributed transaction.
         dtx: set once dtx.select came.
+        tx_commits: local transactions that were committed.
+        tx_rejects: local transactions that were rolled back, by the client or because the session ended.
         surviving: seconds that the session was granted to outlive its connection; 0: it does not.
         last_marked: the last command of a surviving session whose effect the broker holds; -1: none.
         ended: nothing that it sends is carried out any more.
@@ -69,6 +71,8 @@ class SessionHandler:
         self.services: dict[str, InternalService] = {}
         self.transaction: Work | None = None
         self.dtx: DtxSession | None = None
+        self.tx_commits = 0
+        self.tx_rejects = 0
         self.surviving = 0
         self.last_marked = -1
         self.ended = False
@@ -182,14 +186,18 @@ class SessionHandler:
                 return
             if self.transaction is None:
                 mark = (self.user, self.name, command_id)
+        connection = self.connection
+        connection.messages_in += 1
         message = Message(destination, header, body)
+        if broker.timestamps:
+            message = Message(destination, message.header_for(timestamp=int(broker.wall_clock())), body)
         ttl = message.delivery_properties.ttl
         if ttl:
             message.expires = broker.clock() + ttl / 1000
-        if self.connection.checks_user_id:
+        if connection.checks_user_id:
             self._check_user(message)
         if self.transaction is None:
-            effects = broker.route(message, exchange, self.connection)
+            effects = broker.route(message, exchange, connection)
             if broker.limited_queues:
                 effects = broker.admit(effects)
             if mark is not None:
@@ -197,7 +205,7 @@ class SessionHandler:
             entry = Entry(effects, mark, command_id)
             broker.commit(entry, self._confirmed)
         else:
-            self.transaction.effects += broker.route(message, exchange, self.connection)
+            self.transaction.effects += broker.route(message, exchange, connection)
             self.complete(command_id)
 
     def _start_anew(self) -> None:

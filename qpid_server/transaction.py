@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .session import SessionHandler
     from .subscription import Delivery
 
-__all__ = ["Transaction", "Work", "dequeues"]
+__all__ = ["Transaction", "Work", "count_transaction", "dequeues"]
 
 
 class Work:
@@ -56,6 +56,8 @@ class Transaction(Work):
             effect for effect in self.effects if not (isinstance(effect, Enqueue) and effect.queue.deleted)
         ]
         effects = [*dequeues(self.accepted_entries()), *session.broker.admit(effects)]
+        count_transaction(effects)
+        session.tx_commits += 1
         self.effects = []
         self.accepted = {}
         mark: Mark | None = None
@@ -66,6 +68,7 @@ class Transaction(Work):
 
     def rollback(self) -> None:
         """Do nothing of it; what was accepted is unsettled again."""
+        self.session.tx_rejects += 1
         self.effects = []
         unsettled = {**self.accepted, **self.session.unsettled}
         self.session.unsettled = dict(sorted(unsettled.items()))
@@ -74,6 +77,17 @@ class Transaction(Work):
     def abort(self) -> None:
         """The session ends: as :meth:`rollback`, the session gives the messages back."""
         self.rollback()
+
+
+def count_transaction(effects: Iterable[Effect]) -> None:
+    """Count on the queues what the commit of a transaction does to them."""
+    for effect in effects:
+        if isinstance(effect, Enqueue):
+            effect.queue.tx_enqueued += 1
+            effect.queue.tx_enqueued_bytes += effect.message.size
+        elif isinstance(effect, Dequeue):
+            effect.queue.tx_dequeued += len(effect.entries)
+            effect.queue.tx_dequeued_bytes += sum(entry.message.size for entry in effect.entries)
 
 
 def dequeues(entries: Iterable[QueueEntry]) -> list[Effect]:
