@@ -240,12 +240,15 @@ class Broker:
         return effects
 
     def reroute(self, queue: Queue, entries: Iterable[QueueEntry]) -> list[Effect]:
-        """What becomes of messages that their queue does not keep: its alternate exchange has them, if there is one."""
+        """What becomes of messages that their queue does not keep: its alternate exchange has them, if there is one.
+
+        They go as new messages, since the alternate exchange may lead to the same queue again.
+        """
         alternate = queue.alternate_exchange
         effects: list[Effect] = []
         if alternate is not None:
             for entry in entries:
-                effects += self.route(entry.message, alternate)
+                effects += self.route(entry.message.anew(), alternate)
         return self.admit(effects, strict=False)
 
     def reject_effects(self, queue: Queue, entries: list[QueueEntry]) -> list[Effect]:

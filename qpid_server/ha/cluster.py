@@ -73,9 +73,9 @@ class Cluster:
         self.network: Network = network or TCPNetwork()
         self.credentials = Credentials(options.ha_username, options.ha_password, options.ha_mechanism)
         try:
-            self.promises = Promises(options.data_path, uuid4().hex)
             self.set_brokers_url(options.ha_brokers_url)
             self.set_public_url(options.ha_public_url)
+            self.promises = Promises(options.data_path, uuid4().hex)
         except (OSError, ValueError) as error:
             raise OptionError(f"cannot be a member of a cluster: {error}") from error
         self.log = Log(broker, min_replicas=options.ha_min_replicas, wall=Wall(lambda: wall() - broker.clock()))
@@ -190,8 +190,11 @@ class Cluster:
             port: where this broker listens.
         """
         self.port = port
-        async with anyio.create_task_group() as self._tasks:
-            await self._follow()
+        try:
+            async with anyio.create_task_group() as self._tasks:
+                await self._follow()
+        finally:
+            self.promises.close()
 
     async def _follow(self) -> None:
         """Look for a primary and follow it; while this broker is one itself, wait."""

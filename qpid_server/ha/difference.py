@@ -6,7 +6,7 @@ position of the log; what was appended meanwhile follows. So a member that comes
 has a tail which nobody else ever had loses it.
 
 Records, in this order: DIFFERENCE (exchanges, queues, bindings), then for each queue QUEUE, followed by MESSAGES and
-PLACES by turns, then SESSIONS and CAUGHT_UP.
+PLACES by turns, then BRANCHES, SESSIONS and CAUGHT_UP.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ..dtx import DtxPrepared
 from ..effects import Bound, ExchangeDeleted, QueueDeleted, Unbound
 from ..message import Message, ReplicationId
 from ..queue import UNCONFIRMED, Queue, QueueEntry, Replicate
@@ -29,6 +30,8 @@ from .records import (
     Wall,
     Writer,
     bytes_in,
+    decode_entry,
+    encode_entry,
     exchange_declaration,
     exchange_declared,
     map_in,
@@ -152,6 +155,8 @@ def difference(broker: Broker, log: Log, held: bytes) -> Iterator[bytes]:
             ]
         },
     )
+    prepared = [DtxPrepared(held) for held in broker.dtx.prepared() if held.replicated]
+    branches = pack_record(Record.BRANCHES, encode_entry(prepared, None, 0, log.wall))
     end = pack_map(
         Record.CAUGHT_UP,
         {
@@ -161,7 +166,7 @@ def difference(broker: Broker, log: Log, held: bytes) -> Iterator[bytes]:
             "confirmed": log.confirmed,
         },
     )
-    return _records(head, queues, known, sessions, end, log.wall)
+    return _records(head, queues, known, branches + sessions, end, log.wall)
 
 
 def _records(
@@ -259,6 +264,9 @@ class Joining:
                 self._keep(Reader(payload))
             elif kind == Record.PLACES:
                 self._fill(Reader(payload))
+            elif kind == Record.BRANCHES:
+                self._end_queue()
+                self._hold(payload)
             elif kind == Record.SESSIONS:
                 self._end_queue()
                 self._sessions(unpack_map(payload)["records"])
@@ -275,6 +283,7 @@ class Joining:
 
     def _configure(self, values: dict[str, Any]) -> None:
         broker = self._broker
+        broker.dtx.forget_replicated()
         for queue in replicated_queues(broker):
             for id, entry in queue.by_id.items():
                 self._messages[id] = entry.message
@@ -355,6 +364,13 @@ class Joining:
         if self._queue is not None:
             self._queue.position = max(self._queue.position, self._position)
             self._queue = None
+
+    def _hold(self, payload: bytes) -> None:
+        """The prepared branches, in the form of an entry."""
+        for effect in decode_entry(payload, self._broker, self._log.wall):
+            if type(effect) is not DtxPrepared:
+                raise ReplicationError("a difference tells of something else than a prepared branch")
+            effect.apply(self._broker)
 
     def _sessions(self, records: list[dict[str, Any]]) -> None:
         keys = [(text_in(record, "user"), bytes_in(record, "name")) for record in records]

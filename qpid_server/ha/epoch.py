@@ -68,10 +68,19 @@ class Promises:
         self.promised = NO_EPOCH
         self.had_state = folder is None
         self._lock = None if folder is None else _lock(folder)
-        if self._path is not None and self._path.exists():
-            self._load(self._path)
-        else:
-            self._save(NO_EPOCH)
+        try:
+            if self._path is not None and self._path.exists():
+                self._load(self._path)
+            else:
+                self._save(NO_EPOCH)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Leave the folder to whom comes next; nothing is to be promised from now on."""
+        if self._lock is not None:
+            self._lock.close()
 
     def promise(self, epoch: Epoch) -> bool:
         """Promise the epoch where it is above all promised before. Returns whether it is promised now.

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from ..dtx import DtxPrepared
 from ..effects import Dequeue, Enqueue, ExchangeDeclared, ExchangeDeleted, QueueDeclared, QueueDeleted, SessionEnded
 from ..journal import Effect, Entry, Journal
 from ..queue import QueueEntry
@@ -55,7 +56,7 @@ CHUNK = 1 << 18
 CHUNK_RECORDS = 8
 """Records of a difference that are sent at a time: those of places are small and take as long to make."""
 
-_CONTENT = (Enqueue, Dequeue, SessionEnded)
+_CONTENT = (Enqueue, Dequeue, SessionEnded, DtxPrepared)
 """Effects that are no changes of configuration."""
 
 
@@ -242,6 +243,17 @@ class Log(Journal):
             callback()
         else:
             self._waiting.append(_Waiting(self.last.index, [], callback))
+
+    def when_configured(self, callback: Callable[[], None]) -> None:
+        """The same for changes of configuration only, which do not wait for backups that are merely expected."""
+        if not self.primary or self.confirmed >= self._configured:
+            callback()
+            return
+        waiting = _Waiting(self.last.index, [], callback)
+        self._waiting.append(waiting)
+        if self._holds:
+            self._configuration.append(waiting)
+            self._advance()
 
     def hold(self, reason: str, *, configuration: bool) -> None:
         """Confirm nothing until `release` is called for the reason.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from qpid_messaging.amqp.codec import decode_map, encode_map
 from qpid_messaging.amqp.errors import ProtocolError
 
+from ..dtx import DtxCommitted, DtxPrepared, DtxRolledBack, Prepared, XidKey
 from ..effects import (
     Bound,
     Dequeue,
@@ -30,6 +31,7 @@ from ..effects import (
 )
 from ..errors import SessionError
 from ..journal import Effect, Mark
+from ..line import GONE
 from ..message import Message, ReplicationId
 from ..queue import Queue, QueueEntry, Replicate
 
@@ -65,7 +67,8 @@ class Record(IntEnum):
     MESSAGES = 18
     PLACES = 19
     SESSIONS = 20
-    CAUGHT_UP = 21
+    BRANCHES = 21
+    CAUGHT_UP = 22
     # a primary to its backups
     EPOCH = 32
     ENTRY = 33
@@ -89,6 +92,9 @@ class Op(IntEnum):
     UNBOUND = 8
     SESSION_ENDED = 9
     MARK = 10
+    DTX_PREPARED = 11
+    DTX_COMMITTED = 12
+    DTX_ROLLED_BACK = 13
 
 
 _HEAD = struct.Struct("!BI")
@@ -404,6 +410,50 @@ def _map_writer(op: Op, values: Callable[[Any], dict[str, Any]]) -> Callable[[Wr
     return write
 
 
+def _write_xid(writer: Writer, xid: XidKey) -> None:
+    writer.raw(_U32.pack(xid.format))
+    writer.blob(xid.global_id)
+    writer.blob(xid.branch_id)
+
+
+def _write_prepared(writer: Writer, effect: DtxPrepared, seen: dict[int, int], wall: Wall) -> None:
+    """A prepared branch: its messages, which have no ids before they are enqueued, where they go, and what goes."""
+    prepared = effect.prepared
+    writer.raw(bytes((Op.DTX_PREPARED,)))
+    _write_xid(writer, prepared.xid)
+    enqueues = [enqueue for enqueue in prepared.enqueues if enqueue.queue.replicate is Replicate.ALL]
+    enqueues = [enqueue for enqueue in enqueues if not enqueue.queue.deleted]
+    messages = {id(enqueue.message): enqueue.message for enqueue in enqueues}
+    writer.raw(_U32.pack(len(messages)))
+    for message in messages.values():
+        writer.raw(_INDEX.pack(wall.milliseconds(message.expires)))
+        writer.text(message.destination)
+        writer.blob(message.header)
+        writer.blob(message.body)
+    numbers = {known: number for number, known in enumerate(messages)}
+    writer.raw(_U32.pack(len(enqueues)))
+    for enqueue in enqueues:
+        writer.text(enqueue.queue.name)
+        writer.raw(_U32.pack(numbers[id(enqueue.message)]))
+    leaving: dict[Queue, list[ReplicationId]] = {}
+    for entry in prepared.entries:
+        identity = entry.message.replication_id
+        if entry.queue.replicate is Replicate.ALL and entry.state != GONE and identity is not None:
+            leaving.setdefault(entry.queue, []).append(identity)
+    writer.raw(_U32.pack(len(leaving)))
+    for queue, ids in leaving.items():
+        writer.text(queue.name)
+        writer.ids(ids)
+
+
+def _branch_writer(op: Op) -> Callable[[Writer, Any, dict[int, int], Wall], None]:
+    def write(writer: Writer, effect: DtxPrepared, seen: dict[int, int], wall: Wall) -> None:
+        writer.raw(bytes((op,)))
+        _write_xid(writer, effect.prepared.xid)
+
+    return write
+
+
 def queue_declaration(queue: QueueDeclared | Queue) -> dict[str, Any]:
     """What makes a queue, as a map."""
     alternate = queue.alternate_exchange
@@ -453,6 +503,9 @@ _ENCODE: dict[type, Callable[[Writer, Any, dict[int, int], Wall], None]] = {
         lambda effect: {"queue": effect.queue.name, "exchange": effect.exchange.name, "key": effect.key},
     ),
     SessionEnded: _map_writer(Op.SESSION_ENDED, lambda effect: {"user": effect.user, "name": effect.name}),
+    DtxPrepared: _write_prepared,
+    DtxCommitted: _branch_writer(Op.DTX_COMMITTED),
+    DtxRolledBack: _branch_writer(Op.DTX_ROLLED_BACK),
 }
 
 
@@ -493,12 +546,50 @@ def decode_entry(data: bytes, broker: Broker, wall: Wall) -> Iterator[Effect | M
         elif op == Op.MARK:
             user, name = reader.text(), reader.blob() or b""
             yield MarkEffect((user, name, reader.u64()), reader.u32())
+        elif op == Op.DTX_PREPARED:
+            yield DtxPrepared(_read_prepared(reader, broker, wall))
+        elif op == Op.DTX_COMMITTED:
+            yield DtxCommitted(_known_branch(reader, broker))
+        elif op == Op.DTX_ROLLED_BACK:
+            yield DtxRolledBack(_known_branch(reader, broker))
         else:
             try:
                 effect = _from_map(op, decode_map(reader.blob() or b""), broker)
             except MALFORMED as error:
                 raise ReplicationError(f"an effect of kind {op} cannot be understood ({error!r})") from error
             yield effect
+
+
+def _read_xid(reader: Reader) -> XidKey:
+    return XidKey(reader.u32(), reader.blob() or b"", reader.blob() or b"")
+
+
+def _read_prepared(reader: Reader, broker: Broker, wall: Wall) -> Prepared:
+    xid = _read_xid(reader)
+    messages: list[Message] = []
+    for _ in range(reader.u32()):
+        milliseconds = reader.u64()
+        message = Message(reader.text(), reader.blob(), reader.blob())
+        message.expires = wall.expires(milliseconds)
+        messages.append(message)
+    enqueues: list[Enqueue] = []
+    for _ in range(reader.u32()):
+        queue, number = _queue(broker, reader.text()), reader.u32()
+        if number >= len(messages):
+            raise ReplicationError("a branch refers to a message that it does not hold")
+        enqueues.append(Enqueue(queue, messages[number]))
+    entries: list[QueueEntry] = []
+    for _ in range(reader.u32()):
+        entries += _entries(_queue(broker, reader.text()), reader)
+    return Prepared(xid, enqueues, entries, replicated=True)
+
+
+def _known_branch(reader: Reader, broker: Broker) -> Prepared:
+    xid = _read_xid(reader)
+    prepared = broker.dtx.find(xid).prepared
+    if prepared is None:
+        raise ReplicationError(f"branch {xid} is not prepared here")
+    return prepared
 
 
 def _entries(queue: Queue, reader: Reader) -> list[QueueEntry]:

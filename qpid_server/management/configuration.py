@@ -236,7 +236,7 @@ def reroute(broker: Broker, queue: Queue, call: MethodCall) -> None:
         exchange = broker.exchange(call.text("exchange"))
     effects: list[Effect] = []
     for entry in entries:
-        effects += broker.route(entry.message, exchange)
+        effects += broker.route(entry.message.anew(), exchange)
     if entries:
         effects.append(Dequeue(queue, entries))
     _commit(broker, call, effects)
