@@ -272,9 +272,11 @@ class Connection(Endpoint):
             for session in sessions:
                 session.close(timeout=timeout)
         finally:
-            self.sessions.clear()
-            self.detach(timeout=timeout)
             self._open = False
+            try:
+                self.detach(timeout=timeout)
+            finally:
+                self._end_sessions()
 
     def session(self, name: str | None = None, transactional: bool = False) -> Session:
         """The session of that name, made if there is none.
@@ -308,3 +310,13 @@ class Connection(Endpoint):
             self._core.finish()
             self._open = False
         self._driver.join()
+        self._end_sessions()
+
+    def _end_sessions(self) -> None:
+        """Whoever still waits in another thread waits for nothing."""
+        with self._driver.lock:
+            for session in list(self._core.sessions.values()):
+                session.end()
+                self._core.forget_session(session)
+            self.sessions.clear()
+            self._driver.notify()

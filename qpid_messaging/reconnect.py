@@ -86,6 +86,7 @@ class ReconnectPolicy:
     def succeeded(self) -> None:
         """A connection is open (open-ok came: an accepted socket alone means little). The campaign is over."""
         self._began = None
+        self._initial = False
 
     def failed(self, now: float, *, answered: bool, fatal: bool = False) -> float | None:
         """The attempt failed.
@@ -104,7 +105,8 @@ class ReconnectPolicy:
         self._hopeless = self._hopeless and fatal
         if not self.options.reconnect:
             return now if self._todo and self._initial else None
-        if self._out_of_time(now):
+        ends_at = self._ends_at()
+        if ends_at is not None and now >= ends_at:
             return None
         if self._todo:
             return now
@@ -132,11 +134,12 @@ class ReconnectPolicy:
         after = brokers.index(self.current) + 1
         return brokers[after:] + brokers[:after]
 
-    def _out_of_time(self, now: float) -> bool:
+    def _ends_at(self) -> float | None:
+        """When `reconnect_timeout` ends this search. The first one is limited by the call that waits for it."""
         timeout = self.options.reconnect_timeout
-        if not timeout or timeout < 0 or self._began is None:
-            return False
-        return now - self._began >= timeout
+        if not timeout or timeout < 0 or self._began is None or self._initial:
+            return None
+        return self._began + timeout
 
     def _pause(self, now: float) -> float:
         from tenacity import RetryCallState  # noqa: PLC0415 - 40 ms of import that an unbroken connection never needs
@@ -145,11 +148,9 @@ class ReconnectPolicy:
         state.attempt_number = self._round
         state.outcome_timestamp = now
         pause = self._wait()(state)
-        timeout = self.options.reconnect_timeout
-        if timeout and timeout > 0 and self._began is not None:
-            # One more attempt when the time is up, rather than none in the rest of it.
-            pause = min(pause, max(0.0, self._began + timeout - now))
-        return pause
+        ends_at = self._ends_at()
+        # One more attempt when the time is up, rather than none in the rest of it.
+        return pause if ends_at is None else min(pause, max(0.0, ends_at - now))
 
     def _wait(self) -> wait_base:
         from tenacity import wait_exponential, wait_random_exponential  # noqa: PLC0415 - see _pause

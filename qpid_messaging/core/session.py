@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..amqp.commands import (
     Command,
@@ -23,8 +23,6 @@ from ..amqp.commands import (
     ErrorCode,
     ExecutionException,
     ExecutionSync,
-    MessageAccept,
-    MessageReject,
     MessageRelease,
     MessageTransfer,
     TxCommit,
@@ -33,7 +31,7 @@ from ..amqp.commands import (
 )
 from ..amqp.errors import ProtocolError
 from ..amqp.session import Session
-from ..constants import REJECTED, RELEASED, UNLIMITED, Constant
+from ..constants import UNLIMITED, Constant
 from ..exceptions import (
     MessagingError,
     NotFound,
@@ -47,6 +45,7 @@ from ..exceptions import (
 )
 from .endpoint import Endpoint
 from .link import LinkState
+from .settlement import Committed, Settled, settlement
 from .tasks import Task
 from .transfers import transfer_ids
 
@@ -290,9 +289,9 @@ class SessionCore(Endpoint):
         code = exception.error_code or 0
         self.error = _ERRORS.get(code, SessionError)(code, exception.description or "")
 
-    def fail(self, error: Exception) -> None:
-        """The connection cannot be had any more, or the session cannot go on."""
-        self._close(error)
+    def end(self) -> None:
+        """The connection is closed for good, and this with it."""
+        self._close(None)
 
     def _close(self, error: Exception | None) -> None:
         self.state = SessionState.CLOSED
@@ -392,11 +391,11 @@ class SessionCore(Endpoint):
         for end in range(1, len(deliveries) + 1):
             if end == len(deliveries) or deliveries[end].disposition is not deliveries[start].disposition:
                 batch = deliveries[start:end]
-                command = _settlement(batch)
+                command = settlement(batch)
                 command.sync = True
                 for delivery in batch:
                     delivery.told = True
-                self.wire.send(command, token=_Settled(self, batch))
+                self.wire.send(command, token=Settled(self, batch))
                 start = end
         if self.transactional:
             self._transacted += deliveries
@@ -437,7 +436,7 @@ class SessionCore(Endpoint):
         """Begin a commit; `committing` is False when it is done."""
         self.committing = True
         self.announce()
-        self._commit_id = self.wire.send(TxCommit(sync=True), token=_Committed(self))
+        self._commit_id = self.wire.send(TxCommit(sync=True), token=Committed(self))
 
     def committed(self) -> None:
         """The broker completed the commit."""
@@ -486,50 +485,6 @@ class SessionCore(Endpoint):
         for receiver in self.receivers:
             receiver.incoming.clear()
             receiver.grant()
-
-
-def _settlement(deliveries: list[Delivery]) -> Command:
-    """The command for the disposition that these have in common."""
-    transfers = transfer_ids(d.transfer_id for d in deliveries if d.transfer_id is not None)
-    disposition = deliveries[0].disposition
-    if disposition is None or disposition.type is None:
-        return MessageAccept(transfers=transfers)
-    if disposition.type is RELEASED:
-        return MessageRelease(transfers=transfers, **disposition.options)
-    if disposition.type is REJECTED:
-        return MessageReject(transfers=transfers, **disposition.options)
-    raise SessionError(text=f"no such disposition: {disposition!r}")
-
-
-class _Settled:
-    """Goes with an accept, release or reject."""
-
-    __slots__ = ("_deliveries", "_session")
-
-    def __init__(self, session: SessionCore, deliveries: list[Delivery]) -> None:
-        self._session = session
-        self._deliveries = deliveries
-
-    def completed(self) -> None:
-        self._session.settled(self._deliveries)
-
-    def result(self, id: int, value: Any) -> None:
-        """None of them has a result."""
-
-
-class _Committed:
-    """Goes with a commit."""
-
-    __slots__ = ("_session",)
-
-    def __init__(self, session: SessionCore) -> None:
-        self._session = session
-
-    def completed(self) -> None:
-        self._session.committed()
-
-    def result(self, id: int, value: Any) -> None:
-        """A commit has no result."""
 
 
 def checked_capacity(capacity: object) -> int | Constant:

@@ -428,6 +428,25 @@ def test_nothing_is_left_after_close(broker: qpid_server.Running) -> None:
     assert count()[1] <= before[1]
 
 
+def test_close_ends_what_other_threads_wait_for(broker: qpid_server.Running, queue: str) -> None:
+    connection = Connection.establish(broker.url, timeout=10)
+    receiver = connection.session().receiver(queue)
+    errors: list[Exception] = []
+
+    def fetch() -> None:
+        try:
+            receiver.fetch()
+        except MessagingError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=fetch)
+    thread.start()
+    time.sleep(0.05)
+    connection.close(timeout=10)
+    thread.join(10)
+    assert [type(error) for error in errors] == [LinkClosed]
+
+
 def test_ten_threads_use_one_connection(connection: Connection, queue: str) -> None:
     name = queue.partition(";")[0]
     errors: list[Exception] = []

@@ -12,7 +12,7 @@ import pytest
 from typing_extensions import Self
 
 import qpid_server
-from qpid_messaging import Connection, Empty, Message, Session, TransactionAborted
+from qpid_messaging import Connection, Empty, Message, Session, TransactionAborted, TransactionUnknown
 from tests.integration.relay import Relay
 
 
@@ -131,7 +131,8 @@ def test_transactions(relay: Relay, connection: Connection, broker: qpid_server.
     session = connection.session(transactional=True)
     session.sender(queue).send("lost")
     relay.cut()
-    with pytest.raises(TransactionAborted):
+    # Whether the commit was on its way when the loss was noticed is a matter of microseconds.
+    with pytest.raises((TransactionAborted, TransactionUnknown)):
         session.commit(timeout=20)
     session.close(timeout=20)
     session = connection.session(transactional=True)
