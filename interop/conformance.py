@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import groupby
 
 from interop.broker_process import running_broker
 from interop.peers import PeerAbsent, QpidPython, qpid_python
@@ -47,18 +48,20 @@ def tests(peer: QpidPython, module: str) -> list[str]:
 
 
 def run_suite(peer: QpidPython, url: str, module: str, names: list[str]) -> Iterator[Result]:
-    """Runs the tests named against the broker at `url`.
+    """Runs the tests named against the broker at `url`, each test case (class) in a process of its own.
 
-    A test that says nothing for `HANG` seconds is ended with the process that runs it; another one goes on after it.
+    The suite matches every test with every name that it is given, which takes minutes for all at once. A test that
+    says nothing for `HANG` seconds is ended with its process; another process goes on after it.
     """
-    left = list(names)
-    while left:
-        before = len(left)
-        for result in _run(peer, url, module, left):
-            left.remove(result.name)
-            yield result
-        if len(left) == before:
-            raise RuntimeError(f"the suite did not begin {left[0]}")
+    for _, case in groupby(names, lambda name: name.rpartition(".")[0]):
+        left = list(case)
+        while left:
+            before = len(left)
+            for result in _run(peer, url, module, left):
+                left.remove(result.name)
+                yield result
+            if len(left) == before:
+                raise RuntimeError(f"the suite did not begin {left[0]}")
 
 
 def _run(peer: QpidPython, url: str, module: str, names: list[str]) -> Iterator[Result]:

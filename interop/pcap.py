@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 
 LINKTYPE_RAW = 101  # the packet begins with its IP header
 SEGMENT = 1_400  # bytes of payload in a packet, as on most networks
@@ -28,7 +28,7 @@ class Read(NamedTuple):
     data: bytes
 
 
-def write_pcap(file: BinaryIO, reads: Iterable[Read], server_port: int) -> None:
+def write_pcap(file: IO[bytes], reads: Iterable[Read], server_port: int) -> None:
     """Writes `reads` in the order given, as TCP segments between two loopback addresses.
 
     Checksums are left zero: tshark does not verify them unless told to.
