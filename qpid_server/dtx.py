@@ -35,7 +35,7 @@ from .errors import (
 from .journal import Effect, Entry
 from .queue import QueueEntry, Replicate
 from .timers import Timer
-from .transaction import Work, dequeues
+from .transaction import Work, count_transaction, dequeues
 
 if TYPE_CHECKING:
     from .broker import Broker
@@ -289,6 +289,7 @@ class Branches:
                 self.drop(branch)
                 done(XaStatus.XA_RBROLLBACK)
                 return
+        count_transaction(effects)
         broker.commit(Entry(effects), lambda entry: done(XaStatus.XA_OK))
         self.drop(branch)
 
