@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib.util
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -54,7 +53,8 @@ async def _serve(options: Options) -> int:
         await server.listen()
     except OSError as error:
         where = " ".join(options.interface) or "this machine"
-        print(f"qpidd: cannot listen on port {options.port} of {where}: {error}", file=sys.stderr)
+        ports = [options.port, *(options.ssl_port if options.ssl_cert_file else ())]
+        print(f"qpidd: cannot listen on port {' or '.join(map(str, ports))} of {where}: {error}", file=sys.stderr)
         return 1
     async with anyio.create_task_group() as tasks:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -62,6 +62,10 @@ async def _serve(options: Options) -> int:
             if options.port == 0:
                 print(server.port, flush=True)
             log.log(25, "listening on port %d", server.port)
+            for port in dict.fromkeys(port for _, port in server.tls_addresses):
+                if 0 in options.ssl_port:
+                    print(port, flush=True)
+                log.log(25, "listening for TLS on port %d", port)
             # What was made until now stays: no collection needs to look at it again.
             gc.collect()
             gc.freeze()
@@ -83,9 +87,9 @@ def _say_who_may_come(server: Server) -> None:
     if not users.load():
         path = users.path or "FILE"
         log.warning(
-            "authentication is on and there are no users: nobody can come in. Add one with "
-            "'%s -m qpid_server.security %s add NAME'%s, or start with --auth no",
-            os.path.basename(sys.executable), path, "" if users.path else " and --users-file FILE",
+            "authentication is on and there are no users: nobody can come in with a password. Add one with "
+            "'qpid-passwd --file %s add NAME'%s, or start with --auth no",
+            path, "" if users.path else " and --users-file FILE",
         )
 
 

@@ -31,10 +31,11 @@ from qpid_messaging.amqp.events import (
     OpenRequested,
     TimeoutRequested,
 )
+from qpid_messaging.amqp.sasl import Accepted, Challenge
 from qpid_messaging.amqp.session import Session
 
 from . import dtx_commands, message_commands, node_commands  # noqa: F401  (they register their commands)
-from .security.authenticator import Authenticator
+from .security.authenticator import NOWHERE, Authenticator, Exchange, Origin, Outcome, Refused, Slow
 from .session import SessionHandler
 from .timers import Timer
 
@@ -101,8 +102,9 @@ class ConnectionHandler:
         peer: the client's address, for the log.
         authenticator: who may come in.
         notify: called when there is output, or the connection is to be closed; may be called often.
-        run_slow: runs a function that takes long (hashing a password) and calls back with its result; at once and
-            here by default.
+        run_slow: finds an answer that takes long (hashing a password) and calls back with it; at once and here by
+            default.
+        origin: where the client comes from.
 
     Attributes:
         user: who the client is, once authenticated.
@@ -118,7 +120,8 @@ class ConnectionHandler:
         peer: str,
         authenticator: Authenticator,
         notify: Callable[[], None] = lambda: None,
-        run_slow: Callable[[Callable[[], str | None], Callable[[str | None], None]], None] | None = None,
+        run_slow: Callable[[Slow, Callable[[Accepted | Refused], None]], None] | None = None,
+        origin: Origin = NOWHERE,
     ) -> None:
         options = broker.options
         self.broker = broker
@@ -136,13 +139,16 @@ class ConnectionHandler:
         self.machine = _Machine(
             self,
             server_properties=server_properties(broker),
-            mechanisms=authenticator.mechanisms,
+            mechanisms=authenticator.mechanisms(origin),
             channel_max=options.channel_max,
             heartbeat_max=options.heartbeat_max,
             max_frame_size=options.max_frame_size,
             max_message_size=options.max_message_size,
+            refusal=authenticator.refusal(origin),
         )
+        self.origin = origin
         self._authenticator = authenticator
+        self._exchange: Exchange | None = None
         self._run_slow = run_slow
         now = broker.clock()
         self.bytes_in = 0
@@ -315,24 +321,35 @@ class ConnectionHandler:
             self.finish()
 
     def _authenticate(self, event: Authenticate) -> None:
-        check = self._authenticator.check(event.mechanism, event.response)
-        if self._run_slow is None:
-            self._authenticated(check())
+        if event.initial or self._exchange is None:
+            self._exchange = self._authenticator.begin(event.mechanism, self.origin)
+        outcome = self._exchange.respond(event.response)
+        if not isinstance(outcome, Slow):
+            self._authenticated(outcome)
+        elif self._run_slow is None:
+            self._authenticated(outcome.find())
         else:
-            self._run_slow(check, self._authenticated)
+            self._run_slow(outcome, self._authenticated)
 
-    def _authenticated(self, user: str | None) -> None:
-        if self.finished or self.machine.state is not State.SECURE_OK:
+    @property
+    def authenticating(self) -> bool:
+        """Whether the client waits to hear if it may come in."""
+        return not self.finished and self.machine.state is State.SECURE_OK
+
+    def _authenticated(self, outcome: Outcome) -> None:
+        if not self.authenticating:
             return
-        if user is None:
-            log.warning("connection from %s refused: authentication failed", self.peer)
+        if isinstance(outcome, Challenge):
+            self.machine.challenge(outcome.data)
+        elif isinstance(outcome, Accepted):
+            self.user = outcome.username
+            self.machine.authenticated()
+        elif isinstance(outcome, Refused):
+            log.warning("connection from %s refused: authentication failed: %s", self.peer, outcome.reason)
             self._refused("authentication failed")
-            self.machine.refuse()
+            self.machine.refuse(outcome.text)
             self._cancel_timer()
             self._timer = self.broker.timers.at(self.broker.clock() + _CLOSE_TIMEOUT, self.finish)
-        else:
-            self.user = user
-            self.machine.authenticated()
         self.broker.pending[self] = None
         self.broker.settle()
 
@@ -342,6 +359,8 @@ class ConnectionHandler:
         refusal = broker.admission(self)
         if refusal is None and virtual_host not in ("", "/", "localhost"):
             refusal = (int(c.CloseCode.INVALID_PATH), f"unknown virtual host {virtual_host!r}")
+        if refusal is None and self._above_limit():
+            refusal = (int(c.CloseCode.CONNECTION_FORCED), "User connection denied by configured limit")
         if refusal is not None:
             log.info("connection from %s turned away: %s", self.peer, refusal[1])
             self._refused(refusal[1])
@@ -358,6 +377,11 @@ class ConnectionHandler:
             self._timer = broker.timers.at(broker.clock() + self.machine.heartbeat / 2, self._beat)
         for observer in broker.observers:
             observer.connected(self)
+
+    def _above_limit(self) -> bool:
+        limit = self.broker.options.connection_limit_per_user
+        others = self.broker.connections
+        return limit > 0 and sum(other.opened and other.user == self.user for other in others) >= limit
 
     def _refused(self, reason: str) -> None:
         for observer in self.broker.observers:

@@ -25,6 +25,7 @@ class Running:
         host: address that it listens on.
         port: port that it listens on.
         url: both, as clients take them.
+        tls_url: the same where it speaks TLS, if it does anywhere.
         server: the server; touch it and the broker only by :meth:`call`.
     """
 
@@ -32,6 +33,10 @@ class Running:
         self.server = server
         self.host, self.port = server.addresses[0]
         self.url = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        self.tls_url: str | None = None
+        if server.tls_addresses:
+            host, port = server.tls_addresses[0]
+            self.tls_url = f"amqps://[{host}]:{port}" if ":" in host else f"amqps://{host}:{port}"
         self._call = call
 
     @property

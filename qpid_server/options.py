@@ -27,15 +27,22 @@ IGNORED = frozenset(
         "tcp-nodelay",
         "worker-threads",
         "connection-backlog",
-        "realm",
         "sasl-config",
         "sasl-service-name",
         "default-message-group",
-        "enable-timestamp",
         "paging-dir",
         "protocols",
     }
 )
+
+
+#: Options of the C++ broker that are refused, with what to do instead: to ignore them would be to let people down.
+REFUSED = {
+    "ssl-cert-db": "certificates come from PEM files: give --ssl-cert-file and --ssl-key-file, and --ssl-ca-file for "
+    "those of clients (pk12util -o and openssl pkcs12 get them out of an NSS database)",
+    "ssl-cert-name": "the certificate is the one in --ssl-cert-file",
+    "ssl-use-export-policy": "there is no such encryption any more",
+}
 
 
 class OptionError(Exception):
@@ -77,6 +84,17 @@ def _choice(*allowed: str) -> Callable[[str], str]:
     return convert
 
 
+def _names(*allowed: str) -> Callable[[str], str]:
+    def convert(text: str) -> str:
+        names = text.replace(",", " ").split()
+        for name in names:
+            if name not in allowed:
+                raise ValueError(f"{name!r} is none of {', '.join(allowed)}")
+        return " ".join(names)
+
+    return convert
+
+
 def _option(
     default: Any, help: str, convert: Callable[[str], Any] = str, *, value: str = "VALUE", group: str = "Broker",
     many: bool = False,
@@ -86,6 +104,7 @@ def _option(
 
 
 _HA = "High availability"
+_SECURITY = "Security"
 
 
 @dataclass(frozen=True)
@@ -97,14 +116,56 @@ class Options:
         (), "address to listen on, may be given several times; all by default, loopback only with --auth no",
         value="ADDRESS", many=True,
     )
-    auth: bool = _option(True, "demand that clients authenticate (yes|no)", _yes_no, value="yes|no")
-    users_file: str = _option("", "users and their hashed passwords; DATA-DIR/qpidd.users by default", value="FILE")
+    auth: bool = _option(True, "demand that clients authenticate (yes|no)", _yes_no, value="yes|no", group=_SECURITY)
+    users_file: str = _option(
+        "", "users and their hashed passwords, kept by qpid-passwd; DATA-DIR/qpidd.users by default", value="FILE",
+        group=_SECURITY,
+    )
+    realm: str = _option("QPID", "realm that DIGEST-MD5 and CRAM-MD5 tell clients", value="REALM", group=_SECURITY)
+    sasl_mechanisms: str = _option(
+        "", "the only SASL mechanisms to offer, separated by spaces; by default those that users have secrets for",
+        _names("SCRAM-SHA-256", "DIGEST-MD5", "CRAM-MD5", "PLAIN", "EXTERNAL", "ANONYMOUS"), value="NAMES",
+        group=_SECURITY,
+    )
+    require_encryption: bool = _option(
+        False, "turn away connections without encryption", _yes_no, value="yes|no", group=_SECURITY
+    )
+    ssl_port: tuple[int, ...] = _option(
+        (5671,), "port for TLS, may be given several times; 0 lets the system choose. Nothing listens there without "
+        "--ssl-cert-file", _number(0, 65535), value="PORT", many=True, group=_SECURITY,
+    )
+    ssl_cert_file: str = _option(
+        "", "the broker's certificate and those between it and its authority, PEM", value="FILE", group=_SECURITY
+    )
+    ssl_key_file: str = _option(
+        "", "the certificate's key, PEM; in --ssl-cert-file by default", value="FILE", group=_SECURITY
+    )
+    ssl_cert_password_file: str = _option(
+        "", "file with the password of an encrypted key", value="FILE", group=_SECURITY
+    )
+    ssl_ca_file: str = _option(
+        "", "certificates of the authorities whose word about clients (and other brokers) is good, PEM", value="FILE",
+        group=_SECURITY,
+    )
+    ssl_require_client_authentication: bool = _option(
+        False, "turn away clients that show no good certificate", _yes_no, value="yes|no", group=_SECURITY
+    )
+    ssl_sasl_no_dict: bool = _option(
+        False, "over TLS, offer no SASL mechanism that somebody could guess passwords by: only EXTERNAL", _yes_no,
+        value="yes|no", group=_SECURITY,
+    )
+    acl_file: str = _option(
+        "", "access control list; so far it may only say 'acl allow all all'. Relative to the data directory",
+        value="FILE", group=_SECURITY,
+    )
     data_dir: str = _option("~/.qpidd", "directory for what the broker keeps on disk", value="DIR")
     no_data_dir: bool = _option(False, "keep nothing on disk", _yes_no, value="yes|no")
     max_negotiate_time: int = _option(
         10000, "milliseconds that a client may take until its connection is open", _number(1), value="MS"
     )
     max_connections: int = _option(500, "connections at one time; 0 is no limit", _number(0), value="N")
+    connection_limit_per_user: int = _option(0, "connections of one user; 0 is no limit", _number(0), value="N")
+    connection_limit_per_ip: int = _option(0, "connections from one address; 0 is no limit", _number(0), value="N")
     max_frame_size: int = _option(65535, "bytes of the largest frame", _number(4096, 65535), value="BYTES")
     max_message_size: int = _option(
         128 * 1024 * 1024, "bytes of the largest message, header and body", _number(4096), value="BYTES"
@@ -124,7 +185,16 @@ class Options:
     dtx_max_timeout: int = _option(
         3600, "longest timeout of a distributed transaction, in seconds; 0 is no limit", _number(0), value="SECONDS"
     )
+    enable_timestamp: bool = _option(
+        False, "write the time of arrival into every message (yes|no)", _yes_no, value="yes|no"
+    )
     mgmt_enable: bool = _option(True, "answer management tools (yes|no)", _yes_no, value="yes|no")
+    mgmt_publish: bool = _option(
+        True, "tell management tools what changes without being asked (yes|no)", _yes_no, value="yes|no"
+    )
+    mgmt_pub_interval: float = _option(
+        10.0, "seconds between reports and heartbeats of the management agent", _seconds, value="SECONDS"
+    )
     queue_purge_interval: float = _option(
         600.0, "seconds between searches for messages that outlived their time to live", _seconds, value="SECONDS"
     )
@@ -165,6 +235,11 @@ class Options:
         return None if self.no_data_dir or not self.data_dir else Path(self.data_dir).expanduser()
 
     @property
+    def acl_path(self) -> Path | None:
+        """The access control list, None where there is none."""
+        return (self.data_path or Path()) / Path(self.acl_file).expanduser() if self.acl_file else None
+
+    @property
     def users_path(self) -> Path | None:
         """The file of users, None where there is none."""
         if self.users_file:
@@ -192,10 +267,10 @@ def _parser() -> argparse.ArgumentParser:
         settings: dict[str, Any] = {"dest": entry.name, "default": None, "metavar": meta["value"]}
         if meta["many"]:
             settings["action"] = "append"
-        if name in ("no-data-dir", "ha-cluster"):
+        if meta["convert"] is _yes_no:
             settings.update(nargs="?", const="yes")
         default = entry.default
-        shown = " ".join(default) if isinstance(default, tuple) else default
+        shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
         if isinstance(shown, bool):
             shown = "yes" if shown else "no"
         group.add_argument(*flags, help=f"{meta['help']}" + (f" [{shown}]" if shown != "" else ""), **settings)
@@ -228,6 +303,8 @@ def _from_file(path: Path, required: bool, ignored: list[str]) -> dict[str, Any]
         origin = f"{path}:{number}"
         if name in IGNORED:
             ignored.append(name)
+        elif name in REFUSED:
+            raise OptionError(f"{origin}: {name} is not supported: {REFUSED[name]}")
         elif name not in _FIELDS or name == "config":
             raise OptionError(f"{origin}: unknown option {name!r}")
         else:
@@ -242,6 +319,8 @@ def _from_environment(environment: Mapping[str, str], ignored: list[str]) -> dic
             name = variable[len("QPID_") :].lower().replace("_", "-")
             if name in _FIELDS:
                 _take(values, name, value, variable)
+            elif name in REFUSED:
+                raise OptionError(f"{variable} is not supported: {REFUSED[name]}")
             elif name in IGNORED:
                 ignored.append(name)
     return values
@@ -279,6 +358,8 @@ def parse_options(
     while rest:
         word = rest.pop(0)
         name, separator, _ = word.partition("=")
+        if name.startswith("--") and name[2:] in REFUSED:
+            raise OptionError(f"{name} is not supported: {REFUSED[name[2:]]}")
         if name.startswith("--") and name[2:] in IGNORED:
             ignored.append(name[2:])
             if not separator and rest and not rest[0].startswith("-"):

@@ -1,1 +1,1 @@
-"""Who may come in: users and their secrets."""
+"""Who may come in: users and their secrets, SASL, TLS."""

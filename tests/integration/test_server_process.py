@@ -108,7 +108,7 @@ def test_environment_and_users() -> None:
         process.terminate()
         _, log = process.communicate(timeout=10)
     assert "there are no users" in log
-    assert "qpid_server.security" in log, "it says how to add one"
+    assert "qpid-passwd" in log, "it says how to add one"
     assert "load-module" in log
 
 

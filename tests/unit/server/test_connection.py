@@ -15,9 +15,8 @@ from qpid_server.broker import Broker
 from qpid_server.connection import ConnectionHandler
 from qpid_server.observer import Observer
 from qpid_server.options import OptionError, Options, parse_options
-from qpid_server.security.__main__ import main as passwd
 from qpid_server.security.authenticator import Authenticator
-from qpid_server.security.users import Secret, UsersError, UsersFile
+from qpid_server.security.users import UsersFile
 
 from .driver import Link, advance, make_broker
 
@@ -50,14 +49,6 @@ def test_nobody_else_does(users: UsersFile, name: str, password: str) -> None:
     assert isinstance(closed, Closed)
     assert (closed.code, closed.by_peer) == (320, True)
     assert "sécret" not in closed.text
-
-
-def test_anonymous_is_not_offered_where_authentication_is_on(users: UsersFile) -> None:
-    assert Authenticator(users).mechanisms == ["PLAIN"]
-    assert Authenticator(users).check("ANONYMOUS", b"")() is None
-    assert Authenticator().check("ANONYMOUS", b"")() == "anonymous"
-    assert Authenticator(users).check("PLAIN", b"alice\0bob\0s\xc3\xa9cret")() is None, "nobody acts for others"
-    assert Authenticator(users).check("PLAIN", b"no NUL in it")() is None
 
 
 def test_server_properties() -> None:
@@ -213,42 +204,3 @@ def test_wrong_line_in_the_file(tmp_path: Path) -> None:
     file.write_text("\nnonsense=1\n")
     with pytest.raises(OptionError, match=r"qpidd.conf:2.*nonsense"):
         parse_options(["--config", str(file)], {})
-
-
-# -- users
-
-
-def test_secrets_are_salted_and_readable_again() -> None:
-    one, other = Secret.of("x"), Secret.of("x")
-    assert str(one) != str(other)
-    assert Secret.parse(str(one)) == one
-    assert one.matches("x")
-    assert not one.matches("y")
-
-
-def test_the_file_is_read_again_when_it_changes(users: UsersFile, capsys: pytest.CaptureFixture[str]) -> None:
-    other = UsersFile(users.path)
-    other.add("eve", "pw")
-    assert users.verify("eve", "pw")
-    assert passwd([str(users.path), "list"]) == 0
-    assert capsys.readouterr().out == "bob\neve\n"
-    assert passwd([str(users.path), "delete", "eve"]) == 0
-    assert not users.verify("eve", "pw")
-    assert passwd([str(users.path), "delete", "eve"]) == 1
-
-
-@pytest.mark.parametrize("line", ["bob", "bob:secret", "bob:md5:1:1:1:a:b", "bob:scrypt:3:8:1:AA==:AA==",
-                                  "bob:scrypt:1073741824:8:1:AA==:AA=="])
-def test_a_broken_file(users: UsersFile, line: str) -> None:
-    assert users.verify("bob", "sécret")
-    assert users.path is not None
-    users.path.write_text(line)
-    with pytest.raises(UsersError, match="line 1"):
-        UsersFile(users.path).load()
-    assert users.verify("bob", "sécret"), "those known before still come in"
-
-
-def test_names_that_cannot_be(users: UsersFile) -> None:
-    for name in ("", "a:b", "#x", "a\nb"):
-        with pytest.raises(ValueError, match="cannot be"):
-            users.add(name, "x")
