@@ -11,7 +11,6 @@ import pytest
 
 from qpid_server.ha.epoch import NO_EPOCH, START, Epoch, Position, Promises
 
-
 Open = Callable[..., Promises]
 
 

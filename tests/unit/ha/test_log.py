@@ -15,7 +15,6 @@ from qpid_server.ha.promotion import ACTIVE, JOINING, READY, RECOVERING
 from qpid_server.ha.records import Record, ReplicationError, pack_index, unpack_records
 from qpid_server.journal import Entry
 from qpid_server.queue import Replicate
-
 from tests.unit.ha.members import (
     E1,
     E2,
@@ -488,7 +487,9 @@ def test_what_was_inherited_is_confirmed_anew() -> None:
     writer.send("2")
     assert b.wire is not None
     b.wire.settle()
-    assert (texts(b.broker), offered(b.broker)) == (["1", "2"], ["1"]), "c has not got it: nobody was told that it is safe"
+    assert (texts(b.broker), offered(b.broker)) == (["1", "2"], ["1"]), (
+        "c has not got it: nobody was told that it is safe"
+    )
     b.wire.cut()
     c.look_for_primary()
     b.reign_under(E2, expected={"c"})

@@ -21,7 +21,6 @@ from qpid_server.ha.promotion import (
     next_epoch,
 )
 from qpid_server.ha.replica import Refusal
-
 from tests.unit.ha.members import E1, E2, E3, Member, Writer, follow
 
 P = Position
