@@ -372,12 +372,12 @@ def test_messages_that_are_too_large() -> None:
 
 def test_much_before_the_door_is_not_held() -> None:
     """A segment of many frames, none of them the last, from somebody who has not said who it is."""
-    frame = b"\x08\x00" + (65535).to_bytes(2, "big") + b"\0" * 8 + b"x" * (65535 - 12)
+    rest = b"\0" + (65535).to_bytes(2, "big") + b"\0" * 8 + b"x" * (65535 - 12)
     with qpid_server.running() as broker, socket.create_connection((broker.host, broker.port), TIMEOUT) as sock:
-        sock.sendall(PROTOCOL_HEADER)
+        sock.sendall(PROTOCOL_HEADER + b"\x0a" + rest)  # the first frame of the first segment
         with pytest.raises(OSError, match=r".*"):  # noqa: PT012
             for _ in range(1000):
-                sock.sendall(frame)
+                sock.sendall(b"\x08" + rest)
             raise AssertionError("64 MB were taken")
 
 
@@ -401,9 +401,11 @@ def test_the_broker_says_what_it_does_not_do(arguments: list[str], said: str) ->
 # -- a crowd
 
 
-def test_who_tries_passwords_does_not_hold_up_others(users_file: str) -> None:
-    """Others' messages, and others' logins, beside a client that does nothing but guess."""
-    with qpid_server.running(auth=True, users_file=users_file) as broker, ExitStack() as stack:
+def test_who_tries_passwords_does_not_hold_up_others(tmp_path: Path) -> None:
+    """Others' messages, and others' logins, beside clients that do nothing but guess, where a guess takes long."""
+    users = UsersFile(tmp_path / "users")
+    users.add("bob", "sécret", iterations=500_000)
+    with qpid_server.running(auth=True, users_file=str(users.path)) as broker, ExitStack() as stack:
         credentials = {"username": "bob", "password": "sécret", "timeout": TIMEOUT}
         connection = stack.enter_context(Connection.establish(broker.url, **credentials))
         stop = threading.Event()
@@ -439,7 +441,7 @@ def test_who_tries_passwords_does_not_hold_up_others(users_file: str) -> None:
             stop.set()
             for guesser in guessers:
                 guesser.join()
-        assert tried[0] > 5
+        assert tried[0] > 1
         # Generous: client, broker and guessers share this process and its interpreter lock.
-        assert statistics.median(times) < 0.25
-        assert max(logins) < 3
+        assert statistics.median(times) < 0.2
+        assert max(logins) < 5
