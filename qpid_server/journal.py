@@ -45,14 +45,18 @@ class Entry:
         effects: what the command does.
         mark: set for a transfer or commit of a session that survives its connection: who did this.
         command_id: the command's id in its session, for whoever completes it; -1 where no command is behind it.
+        decisive: the mark is worth an entry also where it has no effects: its client will ask whether it was done.
     """
 
-    __slots__ = ("command_id", "effects", "mark")
+    __slots__ = ("command_id", "decisive", "effects", "mark")
 
-    def __init__(self, effects: Sequence[Effect], mark: Mark | None = None, command_id: int = -1) -> None:
+    def __init__(
+        self, effects: Sequence[Effect], mark: Mark | None = None, command_id: int = -1, *, decisive: bool = False
+    ) -> None:
         self.effects = effects
         self.mark = mark
         self.command_id = command_id
+        self.decisive = decisive
 
     def apply(self, broker: Broker) -> None:
         """Apply every effect, then move the session's record."""

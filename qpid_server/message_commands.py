@@ -215,7 +215,9 @@ def tx_select(session: SessionHandler, command_id: int, command: c.TxSelect) -> 
         raise CommandInvalid("Session has been selected for use with dtx")
     if session.transaction is None:
         session.transaction = Transaction(session)
-    session.complete(command_id)
+        session.transaction.begin(command_id)
+    else:
+        session.complete(command_id)
 
 
 def tx_commit(session: SessionHandler, command_id: int, command: c.TxCommit) -> None:

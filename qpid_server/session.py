@@ -208,6 +208,15 @@ class SessionHandler:
             self.transaction.effects += broker.route(message, exchange, connection)
             self.complete(command_id)
 
+    def mark(self, command_id: int) -> Mark | None:
+        """The mark of a command of the transaction, where the session survives its connection."""
+        if not self.surviving:
+            return None
+        if not self._knows_record:
+            self._start_anew()
+        self.last_marked = max(self.last_marked, command_id)
+        return (self.user, self.name, command_id)
+
     def _start_anew(self) -> None:
         """The client numbers from where it likes, without asking what is expected: an older record means nothing."""
         self._knows_record = True

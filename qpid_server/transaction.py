@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .effects import Dequeue, Enqueue
-from .journal import Effect, Entry, Mark
+from .journal import Effect, Entry
 from .line import GONE
 from .queue import Queue, QueueEntry
 
@@ -49,6 +49,11 @@ class Transaction(Work):
         super().__init__()
         self.session = session
 
+    def begin(self, command_id: int) -> None:
+        """From now on there is a record: a client that has lost a commit's answer learns that it was not done."""
+        session = self.session
+        session.commit(Entry((), session.mark(command_id), command_id, decisive=True))
+
     def commit(self, command_id: int) -> None:
         """Do everything at once; the command completes when that is confirmed."""
         session = self.session
@@ -60,11 +65,7 @@ class Transaction(Work):
         session.tx_commits += 1
         self.effects = []
         self.accepted = {}
-        mark: Mark | None = None
-        if session.surviving:
-            session.last_marked = max(session.last_marked, command_id)
-            mark = (session.user, session.name, command_id)
-        session.commit(Entry(effects, mark, command_id))
+        session.commit(Entry(effects, session.mark(command_id), command_id, decisive=True))
 
     def rollback(self) -> None:
         """Do nothing of it; what was accepted is unsettled again."""

@@ -196,7 +196,7 @@ class Log(Journal):
         What backups do not hold is confirmed at once; the rest once it is safe.
         """
         effects = [effect for effect in entry.effects if effect.replicated]
-        if not effects:
+        if not effects and not (entry.decisive and self.primary):
             super().commit(entry, on_confirmed)
             return
         for effect in effects:
