@@ -84,7 +84,8 @@ async def survey(cluster: Cluster) -> Answers:
         try:
             link = await dial(cluster, address)
             status = await ask_status(link)
-            if cluster.met(status):
+            # One that is known by two names answers to both, and has one voice all the same.
+            if cluster.met(status) and all(other.broker != status.broker for _, other in answers):
                 answers.append((link, status))
                 kept = True
         except LinkError as error:
