@@ -177,9 +177,11 @@ def test_only_transfers_and_commits_move_the_record(broker: Broker) -> None:
     peer.declare("q")
     peer.subscribe()
     assert broker.session_records.last("anonymous", b"name") is None
-    peer.do(c.TxSelect())
+    # A transaction's beginning is on record, so that a commit that never came is known not to have come.
+    select = peer.do(c.TxSelect())
+    assert broker.session_records.last("anonymous", b"name") == select
     peer.send(b"x")
-    assert broker.session_records.last("anonymous", b"name") is None
+    assert broker.session_records.last("anonymous", b"name") == select
     commit = peer.do(c.TxCommit())
     assert broker.session_records.last("anonymous", b"name") == commit
 
