@@ -25,7 +25,7 @@ from .broker import Broker
 from .connection import ConnectionHandler
 from .ha.cluster import Cluster
 from .management import install
-from .options import Options
+from .options import OptionError, Options
 from .security.acl import demand_allow_all
 from .security.authenticator import Authenticator, Origin, Refused, Slow
 from .security.login_queue import LoginQueue
@@ -78,7 +78,11 @@ class Server:
         self.services: list[Callable[[Server], Any]] = []
         if self.options.ha_cluster:
             cluster = Cluster(self.broker)
-            self.services.append(lambda server: cluster.run(server.port))
+            if cluster.encrypted and self._tls is None:
+                raise OptionError("ha-brokers-url says that brokers speak TLS, and this one has no ssl-cert-file")
+            self.services.append(
+                lambda server: cluster.run(server.tls_addresses[0][1] if cluster.encrypted else server.port)
+            )
         if self.options.mgmt_enable:
             install(self.broker, port=lambda: self.port)
         self.authenticator = Authenticator(

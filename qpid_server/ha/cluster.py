@@ -22,6 +22,7 @@ from qpid_address import BrokerURL
 
 from ..options import OptionError
 from ..queue import Replicate
+from ..security.tls import peer_context
 from .difference import STANDARD, difference
 from .epoch import NO_EPOCH, START, Epoch, Position, Promises
 from .following import follow_primary
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("qpid_server.ha")
 
-DEFAULT_PORT = 5672
 DROP = 0
 """Instead of a close-code: end the connection without a word. Peers' clients take a close for final, this not."""
 
@@ -58,6 +58,7 @@ class Cluster:
         log: the replicated log.
         promises: what it promised, on disk where there is a data directory.
         peers: what is known of the members, by broker id: {"address", "status"}.
+        encrypted: whether members are reached over TLS.
         hint: address of the broker that most likely is the primary; tried before all others.
 
     Raises:
@@ -138,8 +139,11 @@ class Cluster:
         Raises:
             ValueError: it is no URL.
         """
-        self.addresses = [_address(host, port) for host, port in _addresses(url)]
+        self.encrypted, addresses = _addresses(url)
+        self.addresses = [_address(host, port) for host, port in addresses]
         self.brokers_url = url
+        if isinstance(self.network, TCPNetwork):
+            self.network.tls = peer_context(self.options) if self.encrypted else None
 
     def set_public_url(self, url: str) -> None:
         """Say where clients find the cluster; where it is empty, they use the brokers' URL.
@@ -147,7 +151,9 @@ class Cluster:
         Raises:
             ValueError: it is no URL.
         """
-        self._public_hosts = [f"amqp:tcp:{_address(host, port)}" for host, port in _addresses(url or self.brokers_url)]
+        encrypted, addresses = _addresses(url or self.brokers_url)
+        transport = "ssl" if encrypted else "tcp"
+        self._public_hosts = [f"amqp:{transport}:{_address(host, port)}" for host, port in addresses]
         self.public_url = url or self.brokers_url
 
     def promote(self, *, force: bool, done: Callable[[Exception | None], None]) -> None:
@@ -503,14 +509,16 @@ class Cluster:
         }
 
 
-def _addresses(url: str) -> list[tuple[str, int]]:
+def _addresses(url: str) -> tuple[bool, list[tuple[str, int]]]:
+    """Whether they speak TLS, and the hosts and ports of a URL."""
     if not url:
-        return []
+        return False, []
     addresses = BrokerURL.parse(url).addresses
-    for address in addresses:
-        if address.transport not in ("tcp", ""):
-            raise ValueError(f"{url}: brokers are linked over tcp, {address.transport} is not implemented")
-    return [(address.host, address.port or DEFAULT_PORT) for address in addresses]
+    transports = {"ssl" if address.transport == "tcp+tls" else address.transport for address in addresses}
+    if transports not in ({"tcp"}, {"ssl"}):
+        # Members tell each other hosts and ports only.
+        raise ValueError(f"{url}: brokers are linked over tcp or over ssl, and all of them over the same")
+    return transports == {"ssl"}, [(address.host, address.port_or_default) for address in addresses]
 
 
 def _address(host: str, port: int) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 import anyio.abc
@@ -20,6 +20,9 @@ from qpid_messaging.amqp import sasl
 from qpid_messaging.amqp.connection import ClientConnection
 from qpid_messaging.amqp.events import Attached, Broken, Closed, Detached, Event, Failed, Incoming, Opened
 from qpid_messaging.amqp.session import Session
+
+if TYPE_CHECKING:
+    import ssl
 
 SERVICE = "qpid.ha"
 """Name of the internal service that peers talk to."""
@@ -45,11 +48,23 @@ class Network(Protocol):
 
 
 class TCPNetwork:
-    """Members are reached over TCP."""
+    """Members are reached over TCP.
+
+    Attributes:
+        tls: what to show them and to demand of them; None is no encryption.
+    """
+
+    def __init__(self) -> None:
+        self.tls: ssl.SSLContext | None = None
 
     async def connect(self, host: str, port: int) -> anyio.abc.ByteStream:
         """Open a TCP connection."""
-        return await anyio.connect_tcp(host, port)
+        if self.tls is None:
+            return await anyio.connect_tcp(host, port)
+        try:
+            return await anyio.connect_tcp(host, port, ssl_context=self.tls, tls_standard_compatible=False)
+        except anyio.BrokenResourceError as error:
+            raise OSError(f"TLS handshake failed: {error.__cause__ or 'the peer closed the connection'}") from error
 
 
 class Credentials:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -445,3 +445,58 @@ def test_who_tries_passwords_does_not_hold_up_others(tmp_path: Path) -> None:
         # Generous: client, broker and guessers share this process and its interpreter lock.
         assert statistics.median(times) < 0.2
         assert max(logins) < 5
+
+
+# -- a cluster
+
+
+def test_brokers_of_a_cluster_speak_tls_to_each_other(certificates: Certificates, users_file: str) -> None:
+    with ExitStack() as held:
+        ports = []
+        for _ in range(2):
+            sock = held.enter_context(socket.socket())
+            sock.bind(("127.0.0.1", 0))
+            ports.append(sock.getsockname()[1])
+    url = ",".join(f"ssl:127.0.0.1:{port}" for port in ports)
+    options = {
+        "auth": True,
+        "users_file": users_file,
+        "require_encryption": True,
+        "ssl_ca_file": certificates.ca,
+        "ha_cluster": True,
+        "ha_brokers_url": url,
+        "ha_replicate": "all",
+        "ha_username": "bob",
+        "ha_password": "sécret",
+    }
+    client = {"username": "bob", "password": "sécret", "ssl_trustfile": certificates.ca, "timeout": TIMEOUT}
+    with (
+        tls_broker(certificates, ssl_port=(ports[0],), **options) as one,
+        tls_broker(certificates, ssl_port=(ports[1],), **options) as other,
+    ):
+        promoted: list[Exception | None] = []
+        one.call(lambda: one.broker.ha.promote(force=False, done=promoted.append))
+        wait_until(lambda: promoted == [None] and other.broker.role == "ready")
+        with Connection.establish(f"amqp:{url}", reconnect=True, **client) as connection:
+            send_and_fetch(connection)
+            session = connection.session()
+            session.sender("kept; {create: always}").send(Message(content="x"))
+            assert "kept" in other.broker.queues
+        assert one.broker.known_hosts() == [f"amqp:ssl:127.0.0.1:{port}" for port in ports]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for something in another thread that nobody tells us of."""
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_cluster_over_tls_needs_a_certificate() -> None:
+    options = {"ha_cluster": True, "ha_brokers_url": "ssl:127.0.0.1:5671"}
+    with pytest.raises(OptionError, match="ssl-cert-file"), qpid_server.running(**options):
+        pass
+    options["ha_brokers_url"] = "ssl:127.0.0.1:5671,tcp:127.0.0.1:5672"
+    with pytest.raises(OptionError, match="over the same"), qpid_server.running(**options):
+        pass
