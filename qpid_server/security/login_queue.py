@@ -48,7 +48,7 @@ class LoginQueue:
         self._hosts: dict[str, dict[str, deque[_Login]]] = {}
         self._lengths: dict[str, int] = {}
         self._length = 0
-        self._arrived = anyio.Event()
+        self._arrived: anyio.Event | None = None
 
     def submit(
         self,
@@ -72,10 +72,12 @@ class LoginQueue:
         self._hosts.setdefault(host, {}).setdefault(check.username, deque()).append(_Login(check, wanted, answer))
         self._lengths[host] = length + 1
         self._length += 1
-        self._arrived.set()
+        if self._arrived is not None:
+            self._arrived.set()
 
     async def run(self) -> None:
         """Make checks until cancelled."""
+        self._arrived = anyio.Event()
         async with anyio.create_task_group() as tasks:
             for _ in range(self._threads):
                 tasks.start_soon(self._work)
@@ -84,7 +86,8 @@ class LoginQueue:
         limiter = anyio.CapacityLimiter(1)
         while True:
             while not self._length:
-                self._arrived = anyio.Event()
+                if self._arrived is None or self._arrived.is_set():
+                    self._arrived = anyio.Event()
                 await self._arrived.wait()
             login = self._next()
             if login.wanted():

@@ -162,8 +162,8 @@ class UsersFile:
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
-        self._users: dict[str, User] = {}
-        self._stamp: tuple[int, int, int] | None = None
+        # Together, since threads that check passwords look here too.
+        self._read: tuple[dict[str, User], tuple[int, int, int] | None] = ({}, None)
 
     def load(self) -> dict[str, User]:
         """The users by name, read again if the file has changed.
@@ -171,17 +171,18 @@ class UsersFile:
         Raises:
             UsersError: the file cannot be read, or a line of it is wrong.
         """
+        before, before_stamp = self._read
         if self.path is None:
-            return self._users
+            return before
         try:
             status = self.path.stat()
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-            if stamp == self._stamp:
-                return self._users
+            if stamp == before_stamp:
+                return before
             text = self.path.read_text(encoding="utf-8")
         except FileNotFoundError:
-            self._users, self._stamp = {}, None
-            return self._users
+            self._read = ({}, None)
+            return {}
         except (OSError, UnicodeDecodeError) as error:
             raise UsersError(f"users file {self.path}: {error}") from error
         users: dict[str, User] = {}
@@ -195,7 +196,7 @@ class UsersFile:
                 raise UsersError(f"users file {self.path}, line {number}: {error}") from None
         if status.st_mode & 0o077:
             log.warning("users file %s can be read by others than its owner", self.path)
-        self._users, self._stamp = users, stamp
+        self._read = (users, stamp)
         return users
 
     def current(self) -> dict[str, User]:
@@ -204,7 +205,7 @@ class UsersFile:
             return self.load()
         except UsersError as error:
             log.error("%s; going on with the users known before", error)
-            return self._users
+            return self._read[0]
 
     def add(self, name: str, password: str, **settings: bool | int | str) -> None:
         """Add a user, or give one another password.
@@ -272,4 +273,4 @@ class UsersFile:
         except BaseException:
             os.unlink(temporary)
             raise
-        self._stamp = None
+        self._read = (users, None)

@@ -451,6 +451,37 @@ def test_acl_files(tmp_path: Path, text: str, said: str) -> None:
 # -- the queue of logins
 
 
+def test_several_checks_run_at_a_time() -> None:
+    together = threading.Barrier(2, timeout=5)
+
+    def find() -> Accepted:
+        together.wait()
+        return Accepted("")
+
+    async def main() -> None:
+        queue = LoginQueue(threads=2)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(queue.run)
+            for _ in range(3):
+                answers: list[object] = []
+                arrived = anyio.Event()
+
+                def answer(outcome: object, answers: list[object] = answers, arrived: anyio.Event = arrived) -> None:
+                    answers.append(outcome)
+                    if len(answers) == 2:
+                        arrived.set()
+
+                await anyio.wait_all_tasks_blocked()
+                for name in "ab":
+                    queue.submit("host", Slow(find, name), lambda: True, answer)
+                with anyio.fail_after(10):
+                    await arrived.wait()
+                assert answers == [Accepted(""), Accepted("")]
+            tasks.cancel_scope.cancel()
+
+    anyio.run(main)
+
+
 def test_hosts_and_users_take_turns() -> None:
     answers: list[str] = []
     refused: list[Refused] = []
