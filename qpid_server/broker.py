@@ -8,7 +8,8 @@ caller's (:mod:`qpid_server.timers`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
@@ -27,11 +28,14 @@ from .errors import NotAllowed, NotFound
 from .exchange import DirectExchange, Exchange, FanoutExchange, HeadersExchange, TopicExchange, exchange_class
 from .expiry import start_purging
 from .journal import Effect, Entry, Journal
-from .limits import make_room, queue_limits
+from .limits import make_room
 from .observer import Observer
 from .options import Options
 from .queue import Queue, QueueEntry
 from .queue_arguments import auto_delete_timeout
+from .queue_operations import delete, forget
+from .queue_settings import queue_settings
+from .queues import queue_type
 from .session_records import SessionRecords
 from .timers import Timer, Timers
 
@@ -109,7 +113,7 @@ class Broker:
         """Messages that went with their queues."""
         self.abandoned_via_alternate = 0
         """Messages that their queues, when they were deleted, left to an alternate exchange."""
-        self.timestamps = False
+        self.timestamps = self.options.enable_timestamp
         """Write the time of arrival into messages."""
         self.wall_clock: Callable[[], float] = time.time
         """Seconds since 1970."""
@@ -117,8 +121,6 @@ class Broker:
         """Ends the server around this broker, where there is one."""
         self.actor: ConnectionHandler | None = None
         """The connection whose bytes or loss are being dealt with."""
-        self.limited_queues = 0
-        """How many queues have limits: while none has, nobody looks for them."""
         self.default_exchange = DirectExchange("")
         self.exchanges: dict[str, Exchange] = {"": self.default_exchange}
         for name, kind in (
@@ -202,7 +204,7 @@ class Broker:
 
     # -- what commands come to
 
-    def route(self, message: Message, exchange: Exchange, publisher: ConnectionHandler | None = None) -> list[Effect]:
+    def route(self, message: Message, exchange: Exchange, publisher: ConnectionHandler | None = None) -> list[Enqueue]:
         """What sending a message to an exchange does; internal receivers get it at once.
 
         Where nothing matches, the alternate exchange is asked (once: its own alternate is not).
@@ -222,8 +224,8 @@ class Broker:
                 receiver.deliver(message, publisher)
         return [Enqueue(queue, message) for queue in route.queues]
 
-    def admit(self, effects: list[Effect], *, strict: bool = True) -> list[Effect]:
-        """The effects with what the limits of queues make of them.
+    def admit(self, effects: Sequence[Effect], *, strict: bool = True) -> list[Effect]:
+        """The effects with what the limits of queues make of them, and without what newer messages replace.
 
         Args:
             effects: what a command is about to do.
@@ -232,12 +234,10 @@ class Broker:
         Raises:
             ResourceLimitExceeded: a queue is full.
         """
-        if not self.limited_queues:
-            return effects
-        effects, destroyed = make_room(effects, strict=strict)
+        admitted, destroyed = make_room(effects, strict=strict)
         for queue in destroyed:
-            effects += self.delete_queue_effects(queue)
-        return effects
+            admitted += self.delete_queue_effects(queue)
+        return admitted
 
     def reroute(self, queue: Queue, entries: Iterable[QueueEntry]) -> list[Effect]:
         """What becomes of messages that their queue does not keep: its alternate exchange has them, if there is one.
@@ -253,7 +253,8 @@ class Broker:
 
     def reject_effects(self, queue: Queue, entries: list[QueueEntry]) -> list[Effect]:
         """Messages leave a queue for its alternate exchange, or for good."""
-        return [*self.reroute(queue, entries), Dequeue(queue, entries)]
+        # The other way round, a message that comes back to its queue would be there twice.
+        return [Dequeue(queue, entries), *self.reroute(queue, entries)]
 
     def delete_queue_effects(self, queue: Queue) -> list[Effect]:
         """What deleting a queue does: its messages go to the alternate exchange, its bindings go with it."""
@@ -273,18 +274,27 @@ class Broker:
         return []
 
     def queue_unused(self, queue: Queue) -> None:
-        """A subscription or owner is gone: an auto-delete queue goes too, at once or after its time-out."""
-        if not queue.auto_delete or not queue.unused or queue.deleted:
+        """Its users or messages have gone: an auto-delete queue may go too, at once or after its time-out."""
+        timer, queue.lifetime_timer = queue.lifetime_timer, None
+        if timer is not None:
+            timer.cancel()
+        if not queue.outlived:
             return
         if queue.auto_delete_timeout > 0:
-            self.timers.at(self.clock() + queue.auto_delete_timeout, lambda: self._delete_if_unused(queue))
+            queue.lifetime_timer = self.timers.at(
+                self.clock() + queue.auto_delete_timeout, lambda: self._lifetime_over(queue)
+            )
         else:
-            self.do(*self.delete_queue_effects(queue))
+            self._delete_outlived(queue)
 
-    def _delete_if_unused(self, queue: Queue) -> None:
-        if queue.unused and not queue.deleted:
-            self.do(*self.delete_queue_effects(queue))
+    def _lifetime_over(self, queue: Queue) -> None:
+        if queue.outlived:
+            self._delete_outlived(queue)
             self.settle()
+
+    def _delete_outlived(self, queue: Queue) -> None:
+        with suppress(NotAllowed):  # a backup leaves that to its primary
+            delete(self, queue)
 
     # -- records of sessions that outlive their connections
 
@@ -319,7 +329,13 @@ class Broker:
     def create_queue(self, declared: QueueDeclared) -> Queue:
         """Make the queue that an effect declares."""
         alternate = self._alternate(declared.alternate_exchange)
-        queue = Queue(
+        settings = queue_settings(
+            declared.arguments,
+            size_limit=self.options.default_queue_limit,
+            default_group=self.options.default_message_group,
+            auto_delete=declared.auto_delete,
+        )
+        queue = queue_type(settings)(
             declared.name,
             durable=declared.durable,
             exclusive=declared.exclusive,
@@ -328,12 +344,10 @@ class Broker:
             arguments=declared.arguments,
             replicate=declared.replicate,
             auto_delete_timeout=auto_delete_timeout(declared.arguments),
-            limits=queue_limits(declared.arguments),
+            settings=settings,
         )
         if self.actor is not None:
             queue.creator = self.actor.user
-        if queue.limits is not None:
-            self.limited_queues += 1
         if alternate is not None:
             alternate.alternate_users += 1
         self.queues[queue.name] = queue
@@ -356,9 +370,7 @@ class Broker:
             self.abandoned += queue.depth
         else:
             self.abandoned_via_alternate += queue.depth
-        queue.clear()
-        if queue.limits is not None:
-            self.limited_queues -= 1
+        forget(self, queue.abandon())
         if queue.alternate_exchange is not None:
             queue.alternate_exchange.alternate_users -= 1
         if self.queues.get(queue.name) is queue:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .effects import Dequeue
-from .line import AVAILABLE, UNCONFIRMED
+from .line import AVAILABLE
 from .queue import Queue, QueueEntry
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from .subscription import Subscription
 
 __all__ = ["dispatch", "expire"]
+
+_AT_A_TIME = 5000
+"""Entries that nobody gets and that are looked at in one turn."""
 
 
 def dispatch(broker: Broker, queue: Queue) -> None:
@@ -27,16 +30,25 @@ def dispatch(broker: Broker, queue: Queue) -> None:
     consumers = queue.consumers
     first = queue.line.first
     expired: list[QueueEntry] = []
+    refused = 0
     while decides and consumers:
-        entry = first()
-        if entry is None:
-            break
-        assert isinstance(entry, QueueEntry)
         subscription = next(iter(consumers))
+        entry = first(subscription)
+        if entry is None:
+            refused += 1
+            if not queue.choosy or refused >= len(consumers):
+                break
+            consumers.move_to_end(subscription)
+            continue
+        assert isinstance(entry, QueueEntry)
+        refused = 0
         expires = entry.message.expires
         if expires is not None and expires <= now:
             queue.acquire(entry)
             expired.append(entry)
+            if len(expired) == _AT_A_TIME:
+                _go_on_later(broker, queue)
+                break
         elif not subscription.affords(entry.message.size):
             del consumers[subscription]
         else:
@@ -45,30 +57,42 @@ def dispatch(broker: Broker, queue: Queue) -> None:
             if len(consumers) > 1 and subscription in consumers:
                 consumers.move_to_end(subscription)
     for browser in list(queue.browsers):
-        _browse(browser, queue, now, expired if decides else None)
+        _browse(broker, browser, now, expired if decides else None)
     if expired:
         expire(broker, queue, expired)
 
 
-def _browse(browser: Subscription, queue: Queue, now: float, expired: list[QueueEntry] | None) -> None:
-    for entry in queue.after(browser.cursor):
-        if entry.state == AVAILABLE:
-            message = entry.message
-            if message.expires is not None and message.expires <= now:
-                if expired is not None:
-                    queue.acquire(entry)
-                    expired.append(entry)
-            elif not browser.affords(message.size):
-                queue.browsers.pop(browser, None)
-                return
-            else:
-                browser.deliver(entry, now)
-        elif entry.state == UNCONFIRMED:
-            return  # to be seen when it is confirmed
-        browser.cursor = entry.position
+def _browse(broker: Broker, browser: Subscription, now: float, expired: list[QueueEntry] | None) -> None:
+    queue, cursor = browser.queue, browser.cursor
+    passed = 0
+    for entry in queue.unseen(cursor):
+        message = entry.message
+        if entry.state != AVAILABLE:
+            passed += 1
+        elif message.expires is not None and message.expires <= now:
+            passed += 1
+            if expired is not None:
+                queue.acquire(entry)
+                expired.append(entry)
+        elif not browser.affords(message.size):
+            queue.browsers.pop(browser, None)
+            return
+        else:
+            browser.deliver(entry, now)
+        queue.seen(cursor, entry)
         if browser not in queue.browsers:
             return
-    browser.cursor = queue.position
+        if passed == _AT_A_TIME:
+            _go_on_later(broker, queue)
+            return
+
+
+def _go_on_later(broker: Broker, queue: Queue) -> None:
+    def go_on() -> None:
+        broker.dirty[queue] = None
+        broker.settle()
+
+    broker.timers.at(broker.clock(), go_on)
 
 
 def expire(broker: Broker, queue: Queue, entries: list[QueueEntry]) -> None:

@@ -43,7 +43,9 @@ class Enqueue(Effect):
 
     def apply(self, broker: Broker) -> None:
         """Take a position on the queue; nobody is offered the message yet."""
-        self.entry = self.queue.enqueue(self.message, self.position)
+        self.entry = entry = self.queue.enqueue(self.message, self.position)
+        # A queue that numbers its messages holds another one.
+        self.message = entry.message
 
     def confirmed(self, broker: Broker) -> None:
         """Offer the message."""
@@ -74,6 +76,11 @@ class Dequeue(Effect):
         """Remove them; from then on it names those that were there."""
         remove = self.queue.remove
         self.entries = [entry for entry in self.entries if remove(entry)]
+
+    def confirmed(self, broker: Broker) -> None:
+        """A queue may go when it is empty."""
+        if self.queue.goes_when_empty:
+            broker.queue_unused(self.queue)
 
     @property
     def replicated(self) -> bool:

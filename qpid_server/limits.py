@@ -1,123 +1,150 @@
-"""How much a queue holds (``qpid.max_count``, ``qpid.max_size``), and what happens when more comes.
+"""What has to go when messages come: what a queue has too much of, and what newer messages replace.
 
-The policy (``qpid.policy_type``) decides on the primary, before the entry is made; what it decides are plain dequeues.
+The limits (``qpid.max_count``, ``qpid.max_size``) and their policy (``qpid.policy_type``), and the keys of a last value
+queue, decide on the primary, before the entry is made; what they decide are plain dequeues. A message that one and the
+same command both brings and makes superfluous, such as the first of two with the same key in a transaction, is never
+enqueued at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
 from .effects import Dequeue, Enqueue
-from .errors import InvalidArgument, ResourceLimitExceeded
+from .errors import ResourceLimitExceeded
 from .journal import Effect
 from .line import GONE
+from .queue import Queue, QueueEntry
 
-if TYPE_CHECKING:
-    from .queue import Queue, QueueEntry
-
-__all__ = ["Limits", "make_room", "queue_limits"]
-
-_POLICIES = ("reject", "ring", "self-destruct")
+__all__ = ["make_room"]
 
 
-class Limits:
-    """The limits of one queue.
-
-    Args:
-        count: messages, 0: no limit.
-        size: bytes of header and body, 0: no limit.
-        policy: "reject" refuses what is too much, "ring" drops the oldest for it, "self-destruct" deletes the queue.
-    """
-
-    __slots__ = ("count", "policy", "size")
-
-    def __init__(self, count: int, size: int, policy: str) -> None:
-        self.count = count
-        self.size = size
-        self.policy = policy
-
-    def exceeded(self, count: int, size: int) -> bool:
-        """Whether so much is too much."""
-        return bool(self.count and count > self.count) or bool(self.size and size > self.size)
-
-
-def queue_limits(arguments: Mapping[str, Any]) -> Limits | None:
-    """The limits that a queue's arguments ask for, None where they ask for none.
-
-    Raises:
-        InvalidArgument: a value is no number.
-    """
-    count = _number(arguments, "qpid.max_count")
-    size = _number(arguments, "qpid.max_size")
-    if not count and not size:
-        return None
-    policy = arguments.get("qpid.policy_type")
-    # As the C++ broker has it: a policy that it does not know is "reject".
-    return Limits(count, size, policy if policy in _POLICIES else "reject")
-
-
-def _number(arguments: Mapping[str, Any], name: str) -> int:
-    value = arguments.get(name, 0)
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value)
-    if value is None or isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidArgument(f"{name}: {value!r} is not a number")
-    return value
-
-
-def make_room(effects: list[Effect], *, strict: bool) -> tuple[list[Effect], list[Queue]]:
-    """Check what is to be enqueued by one command against the limits of the queues.
+def make_room(effects: Sequence[Effect], *, strict: bool) -> tuple[list[Effect], list[Queue]]:
+    """Check what is to be enqueued by one command against the limits and keys of the queues.
 
     Args:
         effects: what the command does so far.
         strict: raise where a queue refuses a message; else that message is dropped.
 
     Returns:
-        The same with dequeues where a ring makes room, and the queues that destroy themselves instead.
+        The same with dequeues of what has to go, and the queues that destroy themselves instead.
 
     Raises:
         ResourceLimitExceeded: a queue refuses a message; nothing has been done.
     """
-    allowed: list[Effect] = []
-    pending: dict[Queue, list[int]] = {}
-    dropped: dict[Queue, list[QueueEntry]] = {}
-    destroyed: dict[Queue, None] = {}
+    fillings: dict[Queue, _Filling] = {}
     for effect in effects:
-        limits = effect.queue.limits if isinstance(effect, Enqueue) else None
-        if limits is None or not isinstance(effect, Enqueue):
-            allowed.append(effect)
-            continue
-        queue, size = effect.queue, effect.message.size
-        if queue in destroyed:
-            continue
-        gone = dropped.setdefault(queue, [])
-        coming = pending.setdefault(queue, [queue.depth, queue.byte_depth])
-        while limits.exceeded(coming[0] + 1, coming[1] + size):
+        if isinstance(effect, Enqueue):
+            filling = fillings.get(effect.queue)
+            if filling is None:
+                filling = fillings[effect.queue] = _Filling(effect.queue)
+            filling.add(effect, strict=strict)
+    gone: list[Effect] = [
+        Dequeue(queue, list(filling.going))
+        for queue, filling in fillings.items()
+        if filling.going and not filling.destroyed
+    ]
+    coming = [
+        effect
+        for effect in effects
+        if not isinstance(effect, Enqueue)
+        or (effect in fillings[effect.queue].coming and not fillings[effect.queue].destroyed)
+    ]
+    for filling in fillings.values():
+        filling.count()
+    return gone + coming, [queue for queue, filling in fillings.items() if filling.destroyed]
+
+
+class _Filling:
+    """What one command puts on one queue.
+
+    Attributes:
+        coming: what is left of that.
+        going: what leaves the queue for it.
+        destroyed: the queue cannot stand it and goes.
+    """
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+        self.coming: dict[Enqueue, None] = {}
+        self.going: dict[QueueEntry, None] = {}
+        self.destroyed = False
+        self._depth = queue.depth
+        self._size = queue.byte_depth
+        self._by_key: dict[str, Enqueue] = {}
+        self._expendable = queue.expendable()
+        self._victim: QueueEntry | None = None
+        self._discarded = 0
+        self._replaced = 0
+
+    def add(self, effect: Enqueue, *, strict: bool) -> None:
+        """One message more."""
+        if self.destroyed:
+            return
+        self._replace(effect)
+        queue, size = self.queue, effect.message.size
+        limits = queue.limits
+        while limits is not None and limits.exceeded(self._depth + 1, self._size + size):
             if limits.policy == "self-destruct":
-                destroyed[queue] = None
-                break
-            oldest = _oldest(queue, gone) if limits.policy == "ring" else None
-            if oldest is None:
+                self.destroyed = True
+                return
+            if limits.policy != "ring" or (limits.size and size > limits.size):
                 queue.overflowed += 1
-                if not strict:
-                    break
-                raise ResourceLimitExceeded(f"Maximum depth exceeded on {queue.name}: {queue.depth} messages")
-            gone.append(oldest)
-            coming[0] -= 1
-            coming[1] -= oldest.message.size
+                if strict:
+                    raise ResourceLimitExceeded(f"Maximum depth exceeded on {queue.name}: {queue.depth} messages")
+                return
+            self._discarded += 1
+            if not self._drop_one(queue.rank(effect.message)):
+                return
+        self.coming[effect] = None
+        self._depth += 1
+        self._size += size
+
+    def _replace(self, effect: Enqueue) -> None:
+        key = self.queue.key(effect.message)
+        if key is None:
+            return
+        earlier = self._by_key.get(key)
+        entry = self.queue.holder(key)
+        if earlier is not None and earlier in self.coming:
+            self._uninvite(earlier)
+            self._replaced += 1
+        elif entry is not None and entry not in self.going:
+            self._let_go(entry)
+            self._replaced += 1
+        self._by_key[key] = effect
+
+    def _drop_one(self, rank: int) -> bool:
+        """Make room for a message of that rank; False if everything else is dearer."""
+        queue = self.queue
+        while self._victim is None or self._victim.state == GONE or self._victim in self.going:
+            self._victim = next(self._expendable, None)
+            if self._victim is None:
+                break
+        victim = self._victim
+        first = min(self.coming, key=lambda effect: queue.rank(effect.message), default=None)
+        if first is not None and (victim is None or queue.rank(first.message) < queue.rank(victim.message)):
+            if queue.rank(first.message) > rank:
+                return False
+            self._uninvite(first)
+        elif victim is None or queue.rank(victim.message) > rank:
+            return False
         else:
-            coming[0] += 1
-            coming[1] += size
-            allowed.append(effect)
-    for queue, entries in dropped.items():
-        if entries and queue not in destroyed:
-            queue.discarded += len(entries)
-            allowed.insert(0, Dequeue(queue, entries))
-    return allowed, list(destroyed)
+            self._let_go(victim)
+        return True
 
+    def _uninvite(self, effect: Enqueue) -> None:
+        del self.coming[effect]
+        self._depth -= 1
+        self._size -= effect.message.size
 
-def _oldest(queue: Queue, besides: list[QueueEntry]) -> QueueEntry | None:
-    """The first entry of the queue that is not to go already."""
-    after = besides[-1].position if besides else 0
-    return next((entry for entry in queue.after(after) if entry.state != GONE), None)
+    def _let_go(self, entry: QueueEntry) -> None:
+        self.going[entry] = None
+        self._depth -= 1
+        self._size -= entry.message.size
+
+    def count(self) -> None:
+        """The command will be carried out: count what it costs others."""
+        if not self.destroyed:
+            self.queue.discarded += self._discarded
+            self.queue.replaced += self._replaced

@@ -33,7 +33,7 @@ class Line(Protocol):
     def put(self, entry: Waiting) -> None:
         """The entry became available: it stands in line, once."""
 
-    def first(self) -> Waiting | None:
+    def first(self, consumer: object = None) -> Waiting | None:
         """The available entry that a consumer gets next; it stays in line until it is acquired."""
 
     def removed(self, entry: Waiting) -> None:
@@ -64,8 +64,8 @@ class FifoLine:
         else:
             heappush(self._returned, (entry.position, entry))
 
-    def first(self) -> Waiting | None:
-        """The available entry with the lowest position."""
+    def first(self, consumer: object = None) -> Waiting | None:
+        """The available entry with the lowest position, whoever asks."""
         fresh, returned = self._fresh, self._returned
         while returned and returned[0][1].state != AVAILABLE:
             self._left(heappop(returned)[1])
@@ -89,6 +89,10 @@ class FifoLine:
     def removed(self, entry: Waiting) -> None:
         """Count it, and close the gaps once they are most of the line."""
         self._gone += 1
+        fresh = self._fresh
+        while fresh and fresh[0].state == GONE:
+            fresh.popleft()
+            self._gone -= 1
         if self._gone > _COMPACT_FROM and self._gone * 2 > len(self._fresh) + len(self._returned):
             self._fresh = deque(entry for entry in self._fresh if entry.state != GONE)
             self._returned = [item for item in self._returned if item[1].state != GONE]

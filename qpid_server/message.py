@@ -158,6 +158,22 @@ class Message:
         """message-properties.application-headers, empty where there are none."""
         return self.properties.application_headers or {}
 
+    def with_header(self, name: str, value: Any) -> Message:
+        """The same message with one application header more, or with another value of it."""
+        header = self.header or b""
+        start, end = _find(header, _MESSAGE_CODE)
+        if end:
+            properties, _ = decode_struct32(header, start)
+            assert isinstance(properties, MessageProperties)
+        else:
+            start = end = len(header)
+            properties = MessageProperties()
+        properties.application_headers = {**(properties.application_headers or {}), name: value}
+        header = header[:start] + encode_struct32(properties) + header[end:]
+        copy = Message(self.destination, header, self.body, self.replication_id)
+        copy.expires = self.expires
+        return copy
+
     @property
     def user_id(self) -> bytes | None:
         """message-properties.user-id; the struct is decoded only if the field is there."""

@@ -42,8 +42,10 @@ def subscribe(session: SessionHandler, command_id: int, command: c.MessageSubscr
         session.services[destination] = service
         service.subscribe(session, command_id, command)
         return
-    queue = owned_queue(session, command.queue)
-    if command.acquire_mode != c.AcquireMode.NOT_ACQUIRED:
+    if command.acquire_mode == c.AcquireMode.NOT_ACQUIRED and command.queue:
+        queue = broker.queue(command.queue)  # who owns it need not mind a browser
+    else:
+        queue = owned_queue(session, command.queue)
         _check_may_dequeue(session, queue)
     arguments: dict[str, Any] = command.arguments or {}
     for name, value in arguments.items():
@@ -63,7 +65,8 @@ def subscribe(session: SessionHandler, command_id: int, command: c.MessageSubscr
         queue,
         destination,
         accept=command.accept_mode != c.AcceptMode.NONE,
-        acquire=command.acquire_mode != c.AcquireMode.NOT_ACQUIRED,
+        # As on the C++ broker, who wants to consume from a queue that is for browsing browses.
+        acquire=command.acquire_mode != c.AcquireMode.NOT_ACQUIRED and not queue.settings.browse_only,
         exclusive=command.exclusive,
         arguments=arguments,
         resume_ids=bool(arguments.get("qpid.resume-ids")),
@@ -200,11 +203,12 @@ def acquire(session: SessionHandler, command_id: int, command: c.MessageAcquire)
     for transfer_id, delivery in session.deliveries(command.transfers):
         entry, subscription = delivery.entry, delivery.subscription
         _check_may_dequeue(session, entry.queue)
-        if entry.queue.acquire(entry, subscription):
+        queue = entry.queue
+        if queue.holds(entry) and not queue.settings.browse_only and queue.acquire(entry, subscription):
             acquired.add(transfer_id & _MASK)
             if not subscription.accept:
                 del session.unsettled[transfer_id]
-                taken.append(Dequeue(entry.queue, (entry,)))
+                taken.append(Dequeue(queue, (entry,)))
     session.broker.do(*taken)
     session.result(command_id, c.Acquired(transfers=acquired))
 

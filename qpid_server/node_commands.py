@@ -7,12 +7,13 @@ from typing import Any
 
 from qpid_messaging.amqp import commands as c
 
-from .effects import Bound, Dequeue, Effect, ExchangeDeclared, ExchangeDeleted, QueueDeclared, Unbound
+from .effects import Bound, Effect, ExchangeDeclared, ExchangeDeleted, QueueDeclared, Unbound
 from .errors import IllegalArgument, InvalidArgument, NotAllowed, PreconditionFailed, ResourceLocked
 from .exchange import Exchange, exchange_class
 from .journal import Entry
 from .queue import Queue, Replicate
 from .queue_arguments import check_exchange_arguments, check_queue_arguments, replication
+from .queue_operations import delete, purge
 from .session import HANDLERS, SessionHandler
 
 __all__ = ["owned_queue"]
@@ -77,7 +78,7 @@ def queue_declare(session: SessionHandler, command_id: int, command: c.QueueDecl
         _when_safe(session, queue, lambda: session.complete(command_id))
         return
     arguments: Mapping[str, Any] = command.arguments or {}
-    check_queue_arguments(arguments)
+    check_queue_arguments(arguments, auto_delete=command.auto_delete)
     declared = QueueDeclared(
         name,
         durable=command.durable,
@@ -107,15 +108,13 @@ def queue_delete(session: SessionHandler, command_id: int, command: c.QueueDelet
     if command.if_unused and queue.subscriptions:
         raise PreconditionFailed(f"Cannot delete queue {queue.name}; queue in use")
     session.exclusive_queues.pop(queue, None)
-    _done(session, command_id, session.broker.delete_queue_effects(queue))
+    delete(session.broker, queue, lambda: session.complete(command_id))
 
 
 def queue_purge(session: SessionHandler, command_id: int, command: c.QueuePurge) -> None:
     """queue.purge: every message that nobody has acquired is dropped."""
     queue = owned_queue(session, command.queue)
-    gone = queue.available()
-    queue.purged += len(gone)
-    _done(session, command_id, [Dequeue(queue, gone)] if gone else [])
+    purge(session.broker, queue, lambda number: session.complete(command_id))
 
 
 def queue_query(session: SessionHandler, command_id: int, command: c.QueueQuery) -> None:

@@ -29,7 +29,6 @@ IGNORED = frozenset(
         "connection-backlog",
         "sasl-config",
         "sasl-service-name",
-        "default-message-group",
         "paging-dir",
         "protocols",
     }
@@ -194,6 +193,13 @@ class Options:
     )
     mgmt_pub_interval: float = _option(
         10.0, "seconds between reports and heartbeats of the management agent", _seconds, value="SECONDS"
+    )
+    default_queue_limit: int = _option(
+        100 * 1024 * 1024, "bytes that a queue holds which was declared without a limit; 0 is no limit", _number(0),
+        value="BYTES",
+    )
+    default_message_group: str = _option(
+        "qpid.no-group", "group of messages that do not name one, on queues with message groups", value="NAME"
     )
     queue_purge_interval: float = _option(
         600.0, "seconds between searches for messages that outlived their time to live", _seconds, value="SECONDS"

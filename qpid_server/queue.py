@@ -2,7 +2,8 @@
 
 The queue knows nothing of connections: subscriptions are told what they get by :mod:`qpid_server.dispatch`, and every
 change that must outlive the process comes as an effect (:mod:`qpid_server.effects`). Which message is next is the
-business of its *line* (:mod:`qpid_server.line`), so that other types of queue are other lines.
+business of its *line* (:mod:`qpid_server.line`). The other types of queue (:mod:`qpid_server.queues`) are subclasses
+that differ in their line, in what has to go when a message comes, and in the order in which browsers see messages.
 """
 
 from __future__ import annotations
@@ -13,14 +14,20 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from .line import ACQUIRED, AVAILABLE, GONE, UNCONFIRMED, FifoLine, Line
+from .positions import Positions
+from .queue_settings import DEFAULT_SETTINGS, Lifetime, QueueSettings
 
 if TYPE_CHECKING:
     from .exchange import Binding, Exchange
-    from .limits import Limits
     from .message import Message, ReplicationId
     from .subscription import Subscription
+    from .timers import Timer
 
-__all__ = ["ACQUIRED", "AVAILABLE", "GONE", "UNCONFIRMED", "Queue", "QueueEntry", "Replicate"]
+__all__ = ["ACQUIRED", "AVAILABLE", "GONE", "UNCONFIRMED", "Cursor", "Queue", "QueueEntry", "Replicate"]
+
+_SPARSE = 4
+"""Positions for each message there is, from which on the positions that there are are listed to walk along them."""
+_SPARE = 64
 
 
 class Replicate(Enum):
@@ -55,8 +62,17 @@ class QueueEntry:
         return f"<QueueEntry {self.position} of {self.queue.name!r}, {state}>"
 
 
+class Cursor:
+    """How far a browser has come on a queue: it has seen everything up to this position."""
+
+    __slots__ = ("position",)
+
+    def __init__(self) -> None:
+        self.position = 0
+
+
 class Queue:
-    """A queue of messages.
+    """A queue of messages: first in, first out.
 
     Args:
         name: unique on the broker.
@@ -67,9 +83,13 @@ class Queue:
         arguments: the arguments of its declaration, as they came.
         replicate: what backups hold of it.
         auto_delete_timeout: seconds that an unused auto-delete queue lives on.
-        line: order in which messages are offered; first in, first out unless told otherwise.
-        limits: how much it holds; None: no limit.
+        settings: what its arguments ask for.
+
+    Attributes:
+        choosy: which message is next depends on who asks: when there is none for one consumer, another may get one.
     """
+
+    choosy = False
 
     def __init__(
         self,
@@ -82,8 +102,7 @@ class Queue:
         arguments: Mapping[str, Any] | None = None,
         replicate: Replicate = Replicate.NONE,
         auto_delete_timeout: float = 0,
-        line: Line | None = None,
-        limits: Limits | None = None,
+        settings: QueueSettings = DEFAULT_SETTINGS,
     ) -> None:
         self.name = name
         self.durable = durable
@@ -95,15 +114,17 @@ class Queue:
         self.auto_delete_timeout = auto_delete_timeout
         self.owner: object | None = None
         """The session that an exclusive queue belongs to."""
-        self.limits = limits
-        self.line: Line = FifoLine() if line is None else line
+        self.settings = settings
+        self.limits = settings.limits
         self.entries: dict[int, QueueEntry] = {}
         """Everything on the queue, acquired and unconfirmed messages included, by position."""
+        self.line: Line = self._prepare()
         self.by_id: dict[ReplicationId, QueueEntry] = {}
         """The same by replication id, for a queue whose messages are replicated."""
         self.position = 0
         """Position of the message enqueued last."""
         self._head = 0  # nothing is left at or before this position
+        self._listed: Positions | None = None  # positions up to its last one, where they are far between
         self.subscriptions: dict[Subscription, None] = {}
         self.consumers: OrderedDict[Subscription, None] = OrderedDict()
         """Subscriptions that acquire, have credit and whose connection reads: the next to be served is first."""
@@ -111,6 +132,15 @@ class Queue:
         """Subscriptions that only look, have credit and whose connection reads."""
         self.exclusive_subscription: Subscription | None = None
         self.bindings: dict[Binding, None] = {}
+        self.redirect: Queue | None = None
+        """What is sent to this queue goes to that one."""
+        self.redirected: Queue | None = None
+        """What is sent to that queue comes to this one."""
+        self.lifetime_timer: Timer | None = None
+        """Set while an unused auto-delete queue lives on."""
+        self.sequence_key = settings.sequence_key
+        self.goes_when_empty = auto_delete and settings.lifetime in (Lifetime.EMPTY, Lifetime.UNUSED_AND_EMPTY)
+        """To be looked at whenever messages left it."""
         self.deleted = False
         self.has_expiring = False
         """There has been a message with a time to live."""
@@ -143,6 +173,10 @@ class Queue:
         self.creator = ""
         """The user who declared it, where that is known."""
 
+    def _prepare(self) -> Line:
+        """Make what this type of queue keeps of its messages, and its line."""
+        return FifoLine()
+
     @property
     def depth(self) -> int:
         """Messages on the queue, acquired ones included."""
@@ -158,6 +192,10 @@ class Queue:
         """Bytes of header and body on the queue."""
         return self.enqueued_bytes - self.dequeued_bytes
 
+    def holds(self, entry: QueueEntry) -> bool:
+        """Whether the entry is on the queue."""
+        return self.entries.get(entry.position) is entry
+
     def enqueue(self, message: Message, position: int | None = None) -> QueueEntry:
         """Put a message at the end; it is not offered yet.
 
@@ -168,6 +206,8 @@ class Queue:
         if position is None:
             position = self.position + 1
         self.position = position
+        if self.sequence_key:
+            message = message.with_header(self.sequence_key, position)
         entry = QueueEntry(self, message, position)
         self.entries[position] = entry
         if message.replication_id is not None:
@@ -183,7 +223,7 @@ class Queue:
 
     def offer(self, entry: QueueEntry) -> None:
         """The message is safe: consumers may have it from now on."""
-        if entry.state == UNCONFIRMED:
+        if entry.state == UNCONFIRMED and not self.deleted:
             entry.state = AVAILABLE
             self.line.put(entry)
 
@@ -223,7 +263,7 @@ class Queue:
             False if it was gone already.
         """
         state = entry.state
-        if state == GONE:
+        if state == GONE or self.deleted:
             return False
         if state == ACQUIRED:
             self.acquired_gone += 1
@@ -243,40 +283,113 @@ class Queue:
         return True
 
     def clear(self) -> None:
-        """Take everything off: the queue is deleted."""
+        """Take everything off, to be filled anew."""
         for entry in self.entries.values():
-            if entry.state == ACQUIRED:
-                self.acquired_gone += 1
             entry.state = GONE
             entry.owner = None
-        self.dequeued += len(self.entries)
+        self.abandon().clear()
+
+    def abandon(self) -> dict[int, QueueEntry]:
+        """Take everything off at once, however much it is: the queue is deleted.
+
+        Returns:
+            What was on it, to be forgotten bit by bit. What somebody had acquired is gone for them.
+        """
+        entries, acquired = self.entries, self.acquired
+        self.acquired_gone += acquired
+        if acquired:
+            # They are mostly at the front.
+            for entry in entries.values():
+                if entry.state == ACQUIRED:
+                    entry.state = GONE
+                    entry.owner = None
+                    acquired -= 1
+                    if not acquired:
+                        break
+        self.dequeued += len(entries)
         self.dequeued_bytes = self.enqueued_bytes
         self.persistent_dequeued = self.persistent_enqueued
         self.persistent_dequeued_bytes = self.persistent_enqueued_bytes
-        self.entries.clear()
+        self.entries = {}
         self.by_id.clear()
         self.line.clear()
+        self._listed = None
+        self._head = 0
+        return entries
 
-    def first(self) -> QueueEntry | None:
+    # -- what has to go when a message comes
+
+    def takes(self, message: Message) -> bool:
+        """Whether the message just goes to the end: it is within the limits, and takes nobody's place."""
+        limits = self.limits
+        return limits is None or not (
+            (limits.count and len(self.entries) >= limits.count)
+            or (limits.size and self.enqueued_bytes - self.dequeued_bytes + message.size > limits.size)
+        )
+
+    def key(self, message: Message) -> str | None:
+        """What a newer message replaces an older one by; None where no message does."""
+        return None
+
+    def holder(self, key: str) -> QueueEntry | None:
+        """The entry that a message with this key replaces."""
+        return None
+
+    def rank(self, message: Message) -> int:
+        """How dear the message is to the queue: where it has too many, those of the lowest rank go first."""
+        return 0
+
+    def expendable(self) -> Iterator[QueueEntry]:
+        """The entries in the order in which a ring queue drops them for others, acquired ones included."""
+        return self.after(0)
+
+    # -- who gets what
+
+    def first(self, consumer: Subscription | None = None) -> QueueEntry | None:
         """The available message that a consumer gets next."""
-        entry = self.line.first()
+        entry = self.line.first(consumer)
         assert entry is None or isinstance(entry, QueueEntry)
         return entry
+
+    def cursor(self) -> Cursor:
+        """Where a browser begins."""
+        return Cursor()
+
+    def unseen(self, cursor: Cursor) -> Iterator[QueueEntry]:
+        """What a browser has not come by yet, in the order for browsers, except what is not confirmed.
+
+        Tell each with :meth:`seen`. An entry may be somebody's, or gone, when its turn comes.
+        """
+        for entry in self.after(cursor.position):
+            if entry.state == UNCONFIRMED:
+                return
+            yield entry
+        cursor.position = self.position
+
+    def seen(self, cursor: Cursor, entry: QueueEntry) -> None:
+        """A browser came by this entry."""
+        cursor.position = entry.position
 
     def after(self, position: int) -> Iterator[QueueEntry]:
         """The entries with greater positions, in order, whatever their state.
 
-        The queue may change while this goes on. The walk is by position; where positions were skipped, or most
-        messages in between are gone, the positions that there are get sorted first.
+        The queue may change while this goes on. The walk is by position; where they are far between, along a list of
+        those there are, which is made anew once that many positions were given as it saves.
         """
         entries = self.entries
         position = max(position, self._advance_head())
-        if self.position - position > 4 * len(entries) + 64:
-            for known in sorted(at for at in entries if at > position):
+        listed = self._listed
+        far = _SPARSE * len(entries) + _SPARE
+        if self.position - max(position, 0 if listed is None else listed.last) > far or (
+            listed is not None and len(listed) > far and position < listed.last
+        ):
+            listed = self._listed = Positions(entries, entries)
+        if listed is not None and position < listed.last:
+            for known in listed.after(position):
                 entry = entries.get(known)
                 if entry is not None:
                     yield entry
-                position = known
+            position = listed.last
         while position < self.position:
             position += 1
             entry = entries.get(position)
@@ -289,17 +402,21 @@ class Queue:
         if not entries:
             head = self.position
         else:
-            limit = head + 4 * len(entries) + 64
+            limit = head + _SPARSE * len(entries) + _SPARE
             while head + 1 not in entries:
                 head += 1
                 if head > limit:
-                    head = min(entries) - 1
+                    head = next(iter(entries)) - 1
         self._head = head
         return head
 
+    def in_turn(self) -> Iterator[QueueEntry]:
+        """Every entry, whatever its state, in the order in which consumers would get them; see :meth:`after`."""
+        return self.after(0)
+
     def available(self) -> list[QueueEntry]:
-        """Every message that nobody has acquired, in order of position."""
-        return [entry for entry in self.after(0) if entry.state == AVAILABLE]
+        """Every message that nobody has acquired, in the order in which consumers get them."""
+        return [entry for entry in self.in_turn() if entry.state == AVAILABLE]
 
     def describe(self) -> dict[str, Any]:
         """What management's method query tells of the queue's inner state: nothing of one that has no types' own."""
@@ -309,6 +426,18 @@ class Queue:
     def unused(self) -> bool:
         """Nobody subscribes to it and no session owns it."""
         return not self.subscriptions and self.owner is None
+
+    @property
+    def outlived(self) -> bool:
+        """It is auto-delete, and its lifetime is over (``qpid.lifetime-policy``)."""
+        if not self.auto_delete or self.deleted:
+            return False
+        lifetime = self.settings.lifetime
+        if lifetime is Lifetime.UNUSED:
+            return self.unused
+        if lifetime is Lifetime.EMPTY:
+            return not self.entries
+        return lifetime is Lifetime.UNUSED_AND_EMPTY and self.unused and not self.entries
 
     def __repr__(self) -> str:
         return f"<Queue {self.name!r}, {len(self.entries)} messages>"

@@ -9,27 +9,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import IllegalArgument, InvalidArgument, NotImplementedFeature
-from .limits import queue_limits
 from .queue import Replicate
+from .queue_settings import queue_settings
 
 __all__ = ["auto_delete_timeout", "check_exchange_arguments", "check_queue_arguments", "replication"]
 
 _REPLICATE = "qpid.replicate"
 _AUTO_DELETE_TIMEOUT = "qpid.auto_delete_timeout"
 
-#: Queue types, limits and the like that are still to be built.
+#: What is still to be built, and what is for a store that this broker does not have.
 _QUEUE_REFUSED = frozenset(
     {
-        "qpid.last_value_queue",
-        "qpid.last_value_queue_key",
-        "qpid.last_value_queue_no_browse",
-        "qpid.LVQ_key",
-        "qpid.priorities",
-        "x-qpid-priorities",
-        "qpid.fairshare",
-        "x-qpid-fairshare",
-        "qpid.group_header_key",
-        "qpid.shared_msg_group",
         "qpid.flow_stop_count",
         "qpid.flow_stop_size",
         "qpid.flow_resume_count",
@@ -44,13 +34,11 @@ _QUEUE_REFUSED = frozenset(
         "x-qpid-maximum-message-count",
         "x-qpid-maximum-message-size",
         "x-qpid-minimum-alert-repeat-gap",
-        "qpid.lifetime-policy",
-        "qpid.browse-only",
         "no-local",
         "qpid.trace.id",
         "qpid.trace.exclude",
         "qpid.filter",
-        "qpid.queue_msg_sequence",
+        "qpid.group_timestamp",
         "qpid.queue_event_generation",
         "qpid.persist_last_node",
         "qpid.paging",
@@ -64,20 +52,24 @@ _QUEUE_REFUSED = frozenset(
 _EXCHANGE_REFUSED = frozenset({"qpid.msg_sequence", "qpid.ive"})
 
 
-def check_queue_arguments(arguments: Mapping[str, Any]) -> None:
+def check_queue_arguments(arguments: Mapping[str, Any], *, auto_delete: bool = True) -> None:
     """Raise where an argument of queue.declare is known and cannot be honoured, or has an impossible value.
+
+    Args:
+        arguments: of the declaration.
+        auto_delete: the queue is declared auto-delete.
 
     Raises:
         NotImplementedFeature: names the argument.
         SessionError: the value makes no sense.
     """
     for name, value in arguments.items():
-        if (name in _QUEUE_REFUSED or name.startswith("qpid.fairshare-")) and not _off(value):
+        if name in _QUEUE_REFUSED and not _off(value):
             raise NotImplementedFeature(f"queue argument {name}")
-    if arguments.get("qpid.policy_type") == "flow_to_disk":
+    if arguments.get("qpid.policy_type") in ("flow_to_disk", b"flow_to_disk"):
         raise NotImplementedFeature("queue argument qpid.policy_type: flow_to_disk")
     auto_delete_timeout(arguments)
-    queue_limits(arguments)
+    queue_settings(arguments, auto_delete=auto_delete)
 
 
 def check_exchange_arguments(arguments: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ commands mean. A handler either completes its command, or leaves that to the jou
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qpid_messaging.amqp import commands as c
@@ -16,7 +16,7 @@ from qpid_messaging.amqp.ranges import RangeSet
 from qpid_messaging.amqp.session import Session, expand
 
 from .errors import NotFound, NotImplementedFeature, SessionError, UnauthorizedAccess
-from .journal import Entry, Mark
+from .journal import Effect, Entry, Mark
 from .line import ACQUIRED
 from .message import Message
 from .queue import Queue
@@ -197,9 +197,11 @@ class SessionHandler:
         if connection.checks_user_id:
             self._check_user(message)
         if self.transaction is None:
-            effects = broker.route(message, exchange, connection)
-            if broker.limited_queues:
-                effects = broker.admit(effects)
+            effects: Sequence[Effect] = (coming := broker.route(message, exchange, connection))
+            for effect in coming:
+                if not effect.queue.takes(message):
+                    effects = broker.admit(coming)
+                    break
             if mark is not None:
                 self.last_marked = command_id
             entry = Entry(effects, mark, command_id)

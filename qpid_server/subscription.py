@@ -84,8 +84,8 @@ class Subscription:
         self.resume_ids = resume_ids
         self.claim = claim
         self.window = True
-        self.cursor = 0
-        """A browser has seen everything up to this position."""
+        self.cursor = queue.cursor()
+        """How far a browser has come."""
         self.delivered = 0
         self.cancelled = False
         self._messages = 0
@@ -102,6 +102,11 @@ class Subscription:
         self._method = (
             _FRAME(_FIRST_SEGMENT, _COMMAND, len(payload) + 12, 0, _COMMAND_TRACK, session.channel, 0) + payload
         )
+
+    @property
+    def name(self) -> str:
+        """What it is called where names are unique on the broker."""
+        return f"{self.session.name.decode(errors='replace')}.{self.destination}"
 
     # -- credit
 

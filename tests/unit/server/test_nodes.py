@@ -32,7 +32,7 @@ def another(broker: Broker, name: bytes = b"other") -> Peer:
         (c.QueueDeclare(queue="none", passive=True), 404),
         (c.QueueDeclare(queue="q", alternate_exchange="none"), 404),
         (c.QueueDeclare(queue="", passive=True), 531),
-        (c.QueueDeclare(queue="new", arguments={"qpid.priorities": 5}), 540),
+        (c.QueueDeclare(queue="new", arguments={"qpid.paging": True}), 540),
         (c.QueueDeclare(queue="new", arguments={"qpid.replicate": "some"}), 531),
         (c.QueueDeclare(queue="new", arguments={"qpid.auto_delete_timeout": "soon"}), 542),
         (c.QueueDelete(queue="none"), 404),
@@ -108,9 +108,9 @@ def test_errors(broker: Broker, command: c.Command, code: int) -> None:
 
 
 def test_not_implemented_names_the_feature(peer: Peer) -> None:
-    peer.do(c.QueueDeclare(queue="q", arguments={"qpid.last_value_queue_key": "k"}))
+    peer.do(c.QueueDeclare(queue="q", arguments={"qpid.max_pages_loaded": 4}))
     assert peer.failure is not None
-    assert "qpid.last_value_queue_key" in (peer.failure.description or "")
+    assert "qpid.max_pages_loaded" in (peer.failure.description or "")
 
 
 def test_arguments_that_are_kept(broker: Broker, peer: Peer) -> None:
