@@ -1,4 +1,4 @@
-"""The difference: whatever both sides went through, the joiner is its primary's equal afterwards, and no more travels."""
+"""The difference: whatever both went through, the joiner equals its primary afterwards, and no more travels."""
 
 from __future__ import annotations
 

@@ -481,7 +481,7 @@ def test_what_is_kept_of_the_log_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_what_was_inherited_is_confirmed_anew() -> None:
-    a, b, c, writer = cluster()
+    _a, b, c, writer = cluster()
     writer.send("1")
     settle(b, c)
     writer.send("2")
@@ -507,7 +507,7 @@ def test_what_was_inherited_is_confirmed_anew() -> None:
 
 
 def test_a_send_and_an_accept_wait_for_the_backups_that_were_ready_before() -> None:
-    a, b, c, writer = cluster()
+    _a, b, c, writer = cluster()
     writer.send("1")
     settle(b, c)
     b.look_for_primary()
@@ -549,7 +549,7 @@ def test_a_new_epoch_of_the_same_primary() -> None:
 
 
 def test_stepping_down_tells_no_waiting_client_that_all_is_well() -> None:
-    a, b, c, writer = cluster()
+    a, b, _c, writer = cluster()
     writer.send("1")
     asked: list[int] = []
     a.log.when_confirmed(lambda: asked.append(1))
