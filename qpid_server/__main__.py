@@ -89,7 +89,8 @@ def _say_who_may_come(server: Server) -> None:
         log.warning(
             "authentication is on and there are no users: nobody can come in with a password. Add one with "
             "'qpid-passwd --file %s add NAME'%s, or start with --auth no",
-            path, "" if users.path else " and --users-file FILE",
+            path,
+            "" if users.path else " and --users-file FILE",
         )
 
 

@@ -129,6 +129,7 @@ def flush(session: SessionHandler, command_id: int, command: c.MessageFlush) -> 
         subscription.flush()
         session.complete(command_id)
     else:
+
         def settled() -> None:
             if not subscription.cancelled:
                 subscription.flush()
@@ -154,9 +155,7 @@ def accept(session: SessionHandler, command_id: int, command: c.MessageAccept) -
         session.transaction.accepted.update(found)
         session.complete(command_id)
         return
-    effects = dequeues(
-        delivery.entry for _, delivery in found if delivery.entry.owner is delivery.subscription
-    )
+    effects = dequeues(delivery.entry for _, delivery in found if delivery.entry.owner is delivery.subscription)
     if effects:
         session.commit(Entry(effects, None, command_id))
     else:

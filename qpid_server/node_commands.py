@@ -119,6 +119,7 @@ def queue_purge(session: SessionHandler, command_id: int, command: c.QueuePurge)
 
 def queue_query(session: SessionHandler, command_id: int, command: c.QueueQuery) -> None:
     """queue.query: an empty result where there is no such queue."""
+
     def answer() -> None:
         queue = session.broker.queues.get(command.queue or "")
         if queue is None:
@@ -160,7 +161,7 @@ def exchange_declare(session: SessionHandler, command_id: int, command: c.Exchan
         _when_safe(session, exchange, lambda: session.complete(command_id))
         return
     if name.startswith(_RESERVED):
-        raise NotAllowed(f"Exchange names beginning with \"amq.\" or \"qpid.\" are reserved. (exchange=\"{name}\")")
+        raise NotAllowed(f'Exchange names beginning with "amq." or "qpid." are reserved. (exchange="{name}")')
     exchange_class(command.type or "")
     arguments: Mapping[str, Any] = command.arguments or {}
     check_exchange_arguments(arguments)
@@ -201,6 +202,7 @@ def exchange_delete(session: SessionHandler, command_id: int, command: c.Exchang
 
 def exchange_query(session: SessionHandler, command_id: int, command: c.ExchangeQuery) -> None:
     """exchange.query: not-found is part of the result."""
+
     def answer() -> None:
         exchange = session.broker.exchanges.get(command.name or "")
         if exchange is None:

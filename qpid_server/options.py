@@ -95,7 +95,12 @@ def _names(*allowed: str) -> Callable[[str], str]:
 
 
 def _option(
-    default: Any, help: str, convert: Callable[[str], Any] = str, *, value: str = "VALUE", group: str = "Broker",
+    default: Any,
+    help: str,
+    convert: Callable[[str], Any] = str,
+    *,
+    value: str = "VALUE",
+    group: str = "Broker",
     many: bool = False,
 ) -> Any:
     metadata = {"help": help, "convert": convert, "value": value, "group": group, "many": many}
@@ -112,26 +117,37 @@ class Options:
 
     port: int = _option(5672, "TCP port; 0 lets the system choose one and prints it", _number(0, 65535), value="PORT")
     interface: tuple[str, ...] = _option(
-        (), "address to listen on, may be given several times; all by default, loopback only with --auth no",
-        value="ADDRESS", many=True,
+        (),
+        "address to listen on, may be given several times; all by default, loopback only with --auth no",
+        value="ADDRESS",
+        many=True,
     )
     auth: bool = _option(True, "demand that clients authenticate (yes|no)", _yes_no, value="yes|no", group=_SECURITY)
     users_file: str = _option(
-        "", "users and their hashed passwords, kept by qpid-passwd; DATA-DIR/qpidd.users by default", value="FILE",
+        "",
+        "users and their hashed passwords, kept by qpid-passwd; DATA-DIR/qpidd.users by default",
+        value="FILE",
         group=_SECURITY,
     )
     realm: str = _option("QPID", "realm that DIGEST-MD5 and CRAM-MD5 tell clients", value="REALM", group=_SECURITY)
     sasl_mechanisms: str = _option(
-        "", "the only SASL mechanisms to offer, separated by spaces; by default those that users have secrets for",
-        _names("SCRAM-SHA-256", "DIGEST-MD5", "CRAM-MD5", "PLAIN", "EXTERNAL", "ANONYMOUS"), value="NAMES",
+        "",
+        "the only SASL mechanisms to offer, separated by spaces; by default those that users have secrets for",
+        _names("SCRAM-SHA-256", "DIGEST-MD5", "CRAM-MD5", "PLAIN", "EXTERNAL", "ANONYMOUS"),
+        value="NAMES",
         group=_SECURITY,
     )
     require_encryption: bool = _option(
         False, "turn away connections without encryption", _yes_no, value="yes|no", group=_SECURITY
     )
     ssl_port: tuple[int, ...] = _option(
-        (5671,), "port for TLS, may be given several times; 0 lets the system choose. Nothing listens there without "
-        "--ssl-cert-file", _number(0, 65535), value="PORT", many=True, group=_SECURITY,
+        (5671,),
+        "port for TLS, may be given several times; 0 lets the system choose. Nothing listens there without "
+        "--ssl-cert-file",
+        _number(0, 65535),
+        value="PORT",
+        many=True,
+        group=_SECURITY,
     )
     ssl_cert_file: str = _option(
         "", "the broker's certificate and those between it and its authority, PEM", value="FILE", group=_SECURITY
@@ -143,19 +159,26 @@ class Options:
         "", "file with the password of an encrypted key", value="FILE", group=_SECURITY
     )
     ssl_ca_file: str = _option(
-        "", "certificates of the authorities whose word about clients (and other brokers) is good, PEM", value="FILE",
+        "",
+        "certificates of the authorities whose word about clients (and other brokers) is good, PEM",
+        value="FILE",
         group=_SECURITY,
     )
     ssl_require_client_authentication: bool = _option(
         False, "turn away clients that show no good certificate", _yes_no, value="yes|no", group=_SECURITY
     )
     ssl_sasl_no_dict: bool = _option(
-        False, "over TLS, offer no SASL mechanism that somebody could guess passwords by: only EXTERNAL", _yes_no,
-        value="yes|no", group=_SECURITY,
+        False,
+        "over TLS, offer no SASL mechanism that somebody could guess passwords by: only EXTERNAL",
+        _yes_no,
+        value="yes|no",
+        group=_SECURITY,
     )
     acl_file: str = _option(
-        "", "access control list; so far it may only say 'acl allow all all'. Relative to the data directory",
-        value="FILE", group=_SECURITY,
+        "",
+        "access control list; so far it may only say 'acl allow all all'. Relative to the data directory",
+        value="FILE",
+        group=_SECURITY,
     )
     data_dir: str = _option("~/.qpidd", "directory for what the broker keeps on disk", value="DIR")
     no_data_dir: bool = _option(False, "keep nothing on disk", _yes_no, value="yes|no")
@@ -169,8 +192,9 @@ class Options:
     max_message_size: int = _option(
         128 * 1024 * 1024, "bytes of the largest message, header and body", _number(4096), value="BYTES"
     )
-    channel_max: int = _option(4095, "highest channel: one session less than a connection may have",
-                               _number(0, 65534), value="N")
+    channel_max: int = _option(
+        4095, "highest channel: one session less than a connection may have", _number(0, 65534), value="N"
+    )
     heartbeat_max: int = _option(
         120, "longest heartbeat interval that a client may ask for, in seconds", _number(0, 65535), value="SECONDS"
     )
@@ -178,8 +202,10 @@ class Options:
         3600, "longest time that a session may outlive its connection, in seconds", _number(0), value="SECONDS"
     )
     dtx_default_timeout: int = _option(
-        60, "seconds after which a distributed transaction is rolled back that is not prepared; 0 is never",
-        _number(0), value="SECONDS",
+        60,
+        "seconds after which a distributed transaction is rolled back that is not prepared; 0 is never",
+        _number(0),
+        value="SECONDS",
     )
     dtx_max_timeout: int = _option(
         3600, "longest timeout of a distributed transaction, in seconds; 0 is no limit", _number(0), value="SECONDS"
@@ -195,7 +221,9 @@ class Options:
         10.0, "seconds between reports and heartbeats of the management agent", _seconds, value="SECONDS"
     )
     default_queue_limit: int = _option(
-        100 * 1024 * 1024, "bytes that a queue holds which was declared without a limit; 0 is no limit", _number(0),
+        100 * 1024 * 1024,
+        "bytes that a queue holds which was declared without a limit; 0 is no limit",
+        _number(0),
         value="BYTES",
     )
     default_message_group: str = _option(
@@ -206,30 +234,44 @@ class Options:
     )
     config: str = _option("/etc/qpid/qpidd.conf", "configuration file", value="FILE")
     log_enable: tuple[str, ...] = _option(
-        ("notice+",), "LEVEL[+][:PATTERN] of what to log, may be given several times; levels are trace, debug, info, "
-        "notice, warning, error, critical", value="RULE", many=True, group="Logging",
+        ("notice+",),
+        "LEVEL[+][:PATTERN] of what to log, may be given several times; levels are trace, debug, info, "
+        "notice, warning, error, critical",
+        value="RULE",
+        many=True,
+        group="Logging",
     )
     ha_cluster: bool = _option(False, "be a member of an HA cluster", _yes_no, value="yes|no", group=_HA)
     ha_brokers_url: str = _option("", "URL that lists the brokers of the cluster", value="URL", group=_HA)
-    ha_public_url: str = _option("", "URL that clients are told to use; ha-brokers-url by default",
-                                 value="URL", group=_HA)
+    ha_public_url: str = _option(
+        "", "URL that clients are told to use; ha-brokers-url by default", value="URL", group=_HA
+    )
     ha_replicate: str = _option(
-        "none", "what is replicated of queues and exchanges that do not say: none, configuration or all",
-        _choice("none", "configuration", "all"), value="LEVEL", group=_HA,
+        "none",
+        "what is replicated of queues and exchanges that do not say: none, configuration or all",
+        _choice("none", "configuration", "all"),
+        value="LEVEL",
+        group=_HA,
     )
     ha_username: str = _option("", "user for connections between the brokers", value="USER", group=_HA)
     ha_password: str = _option("", "password for connections between the brokers", value="PASSWORD", group=_HA)
     ha_mechanism: str = _option("", "SASL mechanism for connections between the brokers", value="NAME", group=_HA)
     ha_backup_timeout: float = _option(
-        10.0, "seconds that a new primary waits for the backups that were ready before", _seconds, value="SECONDS",
+        10.0,
+        "seconds that a new primary waits for the backups that were ready before",
+        _seconds,
+        value="SECONDS",
         group=_HA,
     )
     link_maintenance_interval: float = _option(
         2.0, "seconds between checks of the links to other brokers", _seconds, value="SECONDS", group=_HA
     )
     link_heartbeat_interval: float = _option(
-        5.0, "heartbeat interval of the links between brokers; a link silent for two is broken", _seconds,
-        value="SECONDS", group=_HA,
+        5.0,
+        "heartbeat interval of the links between brokers; a link silent for two is broken",
+        _seconds,
+        value="SECONDS",
+        group=_HA,
     )
     ha_min_replicas: int = _option(
         0, "backups that must hold an entry before it completes", _number(0), value="N", group=_HA
@@ -341,9 +383,7 @@ def _take(values: dict[str, Any], name: str, text: str, origin: str) -> None:
         values[entry.name] = value
 
 
-def parse_options(
-    arguments: Sequence[str], environment: Mapping[str, str] | None = None
-) -> tuple[Options, list[str]]:
+def parse_options(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> tuple[Options, list[str]]:
     """The options that hold for a command line, an environment and the configuration file that they name.
 
     Args:

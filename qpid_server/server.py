@@ -287,9 +287,7 @@ class _Link:
         self.wake.set()
         if self.handler.finished and self.tasks is not None:
             # Also where a client that does not read holds up the writer.
-            self.tasks.cancel_scope.deadline = min(
-                self.tasks.cancel_scope.deadline, anyio.current_time() + _LAST_WRITE
-            )
+            self.tasks.cancel_scope.deadline = min(self.tasks.cancel_scope.deadline, anyio.current_time() + _LAST_WRITE)
 
     def _run_slow(self, check: Slow, answer: Callable[[Accepted | Refused], None]) -> None:
         handler = self.handler
@@ -341,4 +339,3 @@ class _Link:
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             pass  # the client left
         self.tasks.cancel_scope.cancel()
-

@@ -60,9 +60,7 @@ class ReceiverCore(LinkCore):
 
     ROLE = "receiver"
 
-    def __init__(
-        self, session: SessionCore, address: str | None, destination: str, capacity: int | Constant
-    ) -> None:
+    def __init__(self, session: SessionCore, address: str | None, destination: str, capacity: int | Constant) -> None:
         super().__init__(session, address)
         self.destination = destination
         self.capacity = capacity

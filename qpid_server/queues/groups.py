@@ -18,6 +18,7 @@ from .header_text import header_text
 
 __all__ = ["Group", "GroupLine", "GroupQueue"]
 
+
 class Group:
     """The messages of one group.
 

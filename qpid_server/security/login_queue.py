@@ -39,9 +39,7 @@ class LoginQueue:
         threads: how many run at a time; by default one processor is left to the broker.
     """
 
-    def __init__(
-        self, most_of_host: int = _MOST_OF_HOST, most: int = _MOST, threads: int | None = None
-    ) -> None:
+    def __init__(self, most_of_host: int = _MOST_OF_HOST, most: int = _MOST, threads: int | None = None) -> None:
         self._most_of_host = most_of_host
         self._most = most
         self._threads = threads if threads is not None else min(4, max(1, (os.cpu_count() or 1) - 1))

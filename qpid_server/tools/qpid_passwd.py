@@ -44,13 +44,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     add.add_argument("name", help="the user")
     add.add_argument(
-        "--digest-md5", action="store_true",
+        "--digest-md5",
+        action="store_true",
         help="also store what DIGEST-MD5 needs: a hash that is as good as the password to who reads the file",
     )
     add.add_argument("--cram-md5", action="store_true", help="also store what CRAM-MD5 needs: the password itself")
     add.add_argument("--realm", help="realm for DIGEST-MD5; by default the broker's, QPID")
     add.add_argument(
-        "--iterations", type=_iterations, default=ITERATIONS, metavar="N",
+        "--iterations",
+        type=_iterations,
+        default=ITERATIONS,
+        metavar="N",
         help="how slow the hash is to compute, for the broker, its clients, and who tries to guess [%(default)s]",
     )
     delete = actions.add_parser("delete", help="remove a user")

@@ -96,9 +96,7 @@ def test_synchronous_sends(broker: qpid_server.Running, relay: Relay, connection
 
 
 @pytest.mark.parametrize("capacity", [0, 1, 100])
-def test_receives(
-    broker: qpid_server.Running, relay: Relay, connection: Connection, queue: str, capacity: int
-) -> None:
+def test_receives(broker: qpid_server.Running, relay: Relay, connection: Connection, queue: str, capacity: int) -> None:
     filler = Connection.establish(broker.url, timeout=10)
     sender = filler.session().sender(queue)
     count = 1000

@@ -19,8 +19,11 @@ from .driver import Link, Peer, make_broker
 
 ROUNDS = 10_000
 CLIENT_STREAMS = [
-    data for name in capture_names() if name.startswith("qpid-")
-    for (_, side), data in read_capture(name).items() if side == "client" and len(data) < 6000
+    data
+    for name in capture_names()
+    if name.startswith("qpid-")
+    for (_, side), data in read_capture(name).items()
+    if side == "client" and len(data) < 6000
 ]
 
 

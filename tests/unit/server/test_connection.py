@@ -158,8 +158,18 @@ def test_observers_are_told() -> None:
     peer.subscribe()
     link.lose()
     assert seen == [
-        "connected", "attached", "queue_created", "exchange_created", "bound", "subscribed",
-        "unsubscribed", "unbound", "queue_deleted", "exchange_deleted", "detached", "disconnected",
+        "connected",
+        "attached",
+        "queue_created",
+        "exchange_created",
+        "bound",
+        "subscribed",
+        "unsubscribed",
+        "unbound",
+        "queue_deleted",
+        "exchange_deleted",
+        "detached",
+        "disconnected",
     ]
 
 
@@ -191,8 +201,17 @@ def test_defaults() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--nonsense"], ["--port", "x"], ["--port", "70000"], ["--auth", "perhaps"], ["--ha-replicate", "some"],
-     ["--config", "/does/not/exist"], ["--po", "1"], ["stray"], ["--max-negotiate-time", "0"]],
+    [
+        ["--nonsense"],
+        ["--port", "x"],
+        ["--port", "70000"],
+        ["--auth", "perhaps"],
+        ["--ha-replicate", "some"],
+        ["--config", "/does/not/exist"],
+        ["--po", "1"],
+        ["stray"],
+        ["--max-negotiate-time", "0"],
+    ],
 )
 def test_wrong_options(arguments: list[str]) -> None:
     with pytest.raises(OptionError):

@@ -218,7 +218,8 @@ def test_a_large_queue_is_searched_in_steps(broker: Broker, peer: Peer) -> None:
     for number in range(12_000):
         peer.session.send(
             c.MessageTransfer(destination=""),
-            encode_header(c.DeliveryProperties(routing_key="q", ttl=None if number % 3 else 5000)), b"",
+            encode_header(c.DeliveryProperties(routing_key="q", ttl=None if number % 3 else 5000)),
+            b"",
         )
     peer.update()
     advance(broker, broker.options.queue_purge_interval)
@@ -315,9 +316,13 @@ def test_replication_ids_are_told_to_those_who_ask(broker: Broker, peer: Peer) -
     assert other.receive() == [b"0"]
     again = Link(broker).session(b"again")
     claim = [*ids, format_resume_id(((9, "none"), 1)), "nonsense"]
-    again.do(c.MessageSubscribe(
-        queue="q", destination="d", arguments={"qpid.resume-ids": 1, "qpid.claim": claim},
-    ))
+    again.do(
+        c.MessageSubscribe(
+            queue="q",
+            destination="d",
+            arguments={"qpid.resume-ids": 1, "qpid.claim": claim},
+        )
+    )
     again.do(c.MessageFlow(destination="d", unit=c.CreditUnit.BYTE, value=UNLIMITED))
     again.do(c.MessageFlow(destination="d", unit=c.CreditUnit.MESSAGE, value=len(claim)))
     assert again.receive() == []

@@ -128,8 +128,14 @@ def test_queue_query(broker: Broker, peer: Peer) -> None:
     peer.subscribe(credit=1)
     result = peer.ask(c.QueueQuery(queue="q"))
     assert result == c.QueueQueryResult(
-        queue="q", alternate_exchange="amq.fanout", durable=True, auto_delete=True, exclusive=True, arguments={},
-        message_count=1, subscriber_count=1,
+        queue="q",
+        alternate_exchange="amq.fanout",
+        durable=True,
+        auto_delete=True,
+        exclusive=True,
+        arguments={},
+        message_count=1,
+        subscriber_count=1,
     )
 
 
@@ -178,7 +184,9 @@ def test_direct_topic_fanout(broker: Broker, peer: Peer) -> None:
             peer.send(f"{exchange} {key}".encode(), key, exchange)
     got = {(event.command.destination, event.body) for event in peer.receive_all()}  # type: ignore[attr-defined]
     assert got == {
-        ("direct", b"amq.direct a.b"), ("topic", b"amq.topic a.b"), ("fanout", b"amq.fanout a.b"),
+        ("direct", b"amq.direct a.b"),
+        ("topic", b"amq.topic a.b"),
+        ("fanout", b"amq.fanout a.b"),
         ("fanout", b"amq.fanout c"),
     }
     exchange = broker.exchanges["amq.topic"]
