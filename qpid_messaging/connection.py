@@ -6,8 +6,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from uuid import uuid4
 
-from typing_extensions import Self
-
 from .core.connection import ConnectionCore, Phase
 from .driver import Driver
 from .endpoint import Endpoint
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from qpid_address import BrokerURL
+    from typing_extensions import Self
 
     from .core.statistics import Statistics
 

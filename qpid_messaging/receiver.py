@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from typing_extensions import Self
-
 from .constants import Constant
 from .core.receiver import ReceiverCore
 from .core.session import checked_capacity
@@ -14,6 +12,8 @@ from .exceptions import Empty, LinkClosed, Timeout
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from typing_extensions import Self
 
     from .core.delivery import Delivery
     from .message import Message

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from typing_extensions import Self
-
 from .constants import Constant
 from .core.link import LinkState
 from .core.sender import SenderCore
@@ -16,6 +14,8 @@ from .message import Message
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from typing_extensions import Self
 
     from .session import Session
 

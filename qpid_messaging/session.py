@@ -7,8 +7,6 @@ from difflib import get_close_matches
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from typing_extensions import Self
-
 from .constants import UNLIMITED, Constant
 from .core.link import LinkState
 from .core.receiver import ReceiverCore
@@ -34,6 +32,8 @@ from .sender import Sender
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+
+    from typing_extensions import Self
 
     from .connection import Connection
     from .core.delivery import Delivery

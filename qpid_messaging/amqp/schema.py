@@ -14,8 +14,6 @@ from collections.abc import Callable
 from struct import Struct as Layout
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from typing_extensions import Self
-
 from . import compiler
 from .decoding import DECODERS
 from .encoding import ENCODERS
@@ -26,7 +24,7 @@ from .values import MAX_DEPTH
 if TYPE_CHECKING:
     from enum import IntEnum
 
-    from typing_extensions import dataclass_transform
+    from typing_extensions import Self, dataclass_transform
 else:
 
     def dataclass_transform(**_: Any) -> Callable[[type], type]:
