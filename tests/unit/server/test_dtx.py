@@ -45,9 +45,11 @@ class Scene:
         self.worker.send(b"sent", "r")
 
     def messages(self) -> tuple[list[bytes], list[bytes]]:
-        """What can be had of q and r now."""
-        q, r = (self.broker.queues[name].available() for name in ("q", "r"))
-        return [entry.message.body or b"" for entry in q], [entry.message.body or b"" for entry in r]
+        """What can be had of q and r now; on q nothing else is left once `sent` is on r."""
+        q, r = self.broker.queues["q"], self.broker.queues["r"]
+        found = ([entry.message.body or b"" for entry in queue.available()] for queue in (q, r))
+        assert q.depth == (0 if any(entry.message.body == b"sent" for entry in r.available()) else 1)
+        return next(found), next(found)
 
     def state(self) -> BranchState | None:
         """What the broker knows of X."""
@@ -497,6 +499,7 @@ def test_purge_leaves_what_a_branch_holds() -> None:
     prepared(scene)
     scene.manager.send(b"free", "q")
     scene.manager.do(c.QueuePurge(queue="q"))
+    assert scene.messages() == HELD
     assert outcome(scene.manager, c.DtxRollback(xid=X)) is OK
     assert scene.messages() == UNDONE
 
@@ -531,6 +534,15 @@ def test_a_new_timeout_counts_from_when_it_was_set() -> None:
     advance(scene.broker, 19)
     assert scene.state() is ACTIVE
     advance(scene.broker, 1)
+    assert scene.state() is TIMED_OUT
+
+
+def test_the_same_timeout_goes_on_counting() -> None:
+    scene = Scene()
+    associated(scene)
+    advance(scene.broker, 50)
+    outcome(scene.worker, c.DtxSetTimeout(xid=X, timeout=60))
+    advance(scene.broker, 10)
     assert scene.state() is TIMED_OUT
 
 
@@ -591,6 +603,19 @@ def test_work_after_the_time_out_comes_to_nothing() -> None:
     assert scene.messages() == UNDONE
 
 
+def test_what_was_given_back_may_be_had_again_before_the_end() -> None:
+    scene = Scene()
+    assert outcome(scene.worker, c.DtxStart(xid=X)) is OK
+    scene.worker.subscribe("q")
+    scene.worker.settle(c.MessageAccept, *scene.worker.receive_all())
+    advance(scene.broker, 61)
+    (again,) = scene.worker.receive_all()
+    assert outcome(scene.worker, c.DtxEnd(xid=X)) is TIMEOUT
+    assert scene.messages() == HELD, "the worker has it"
+    scene.worker.settle(c.MessageRelease, again)
+    assert len(scene.worker.receive_all()) == 1
+
+
 def test_a_suspended_association_learns_of_the_time_out() -> None:
     scene = Scene()
     suspended(scene)
@@ -607,6 +632,17 @@ def test_an_xid_is_free_again_after_its_time_out_was_told() -> None:
     assert outcome(scene.worker, c.DtxStart(xid=X)) is OK
     assert outcome(scene.worker, c.DtxEnd(xid=X, suspend=True)) is OK
     assert outcome(scene.worker, c.DtxStart(xid=X, resume=True)) is OK
+    assert outcome(scene.worker, c.DtxEnd(xid=X)) is OK
+
+
+def test_what_was_suspended_for_an_older_branch_cannot_be_resumed() -> None:
+    scene = Scene()
+    suspended(scene)
+    advance(scene.broker, 61)
+    assert outcome(scene.manager, c.DtxRollback(xid=X)) is TIMEOUT
+    assert outcome(scene.worker, c.DtxStart(xid=X)) is OK
+    assert outcome(scene.worker, c.DtxEnd(xid=X)) is OK
+    assert outcome(scene.worker, c.DtxStart(xid=X, resume=True)) == 503
 
 
 def test_a_timed_out_branch_is_not_remembered_for_ever() -> None:
