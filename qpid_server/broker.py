@@ -361,6 +361,9 @@ class Broker:
         if queue.deleted:
             return
         queue.deleted = True
+        for redirected in (queue, queue.redirected):
+            if redirected is not None and redirected.redirect is not None:
+                self.redirect(redirected, None)
         for binding in list(queue.bindings):
             binding.exchange.remove(binding)
             if binding.exchange is not self.default_exchange:
@@ -380,6 +383,20 @@ class Broker:
             subscription.queue_deleted()
         for observer in self.observers:
             observer.queue_deleted(queue)
+
+    def redirect(self, source: Queue, target: Queue | None) -> None:
+        """Let another queue have what is sent to one; None: no more."""
+        former, source.redirect = source.redirect, target
+        if former is not None:
+            former.redirected = None
+        if target is not None:
+            target.redirected = source
+        for exchange in dict.fromkeys(binding.exchange for binding in source.bindings):
+            exchange.forget_routes()
+        peer = target or former
+        if peer is not None:
+            for observer in self.observers:
+                observer.redirected(source, peer, active=target is not None)
 
     def create_exchange(self, declared: ExchangeDeclared) -> Exchange:
         """Make the exchange that an effect declares."""

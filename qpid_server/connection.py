@@ -407,6 +407,18 @@ class ConnectionHandler:
         for observer in broker.observers:
             observer.attached(session)
 
+    @property
+    def closing(self) -> bool:
+        """The end of the connection has begun."""
+        return self.finished or self.machine.state is State.CLOSING
+
+    def detach(self, session: SessionHandler) -> None:
+        """End a session from this side, in order."""
+        self._end(session, orderly=True)
+        if session.machine.attached:
+            self.machine.detach(session.machine)
+        self.broker.pending[self] = None
+
     def take_away(self, session: SessionHandler) -> None:
         """Another connection took the session over."""
         self._end(session, orderly=False)

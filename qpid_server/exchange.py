@@ -70,7 +70,8 @@ class Route:
     def __init__(self, bindings: Iterable[Binding]) -> None:
         self.bindings = tuple(bindings)
         destinations = dict.fromkeys(binding.destination for binding in self.bindings)
-        self.queues = tuple(destination for destination in destinations if isinstance(destination, Queue))
+        queues = (destination for destination in destinations if isinstance(destination, Queue))
+        self.queues = tuple(dict.fromkeys(queue.redirect or queue for queue in queues))
         self.receivers: tuple[InternalReceiver, ...] = tuple(
             destination for destination in destinations if not isinstance(destination, Queue)
         )
@@ -216,6 +217,10 @@ class Exchange:
             self._forget_routes()
         route = self._routes[at] = Route(bindings)
         return route
+
+    def forget_routes(self) -> None:
+        """What is behind a binding has changed."""
+        self._forget_routes()
 
     def _forget_routes(self) -> None:
         if self._routes:

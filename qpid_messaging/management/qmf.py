@@ -42,6 +42,7 @@ __all__ = [
     "reference",
     "request_headers",
     "response_headers",
+    "schema_id",
 ]
 
 APP_ID = "qmf2"
@@ -68,6 +69,7 @@ class Opcode:
     METHOD_REQUEST = "_method_request"
     METHOD_RESPONSE = "_method_response"
     DATA_INDICATION = "_data_indication"
+    HEARTBEAT_INDICATION = "_agent_heartbeat_indication"
     EXCEPTION = "_exception"
 
 
@@ -98,6 +100,21 @@ def reference(name: str, epoch: int | None = None) -> dict[str, Any]:
     """
     found: dict[str, Any] = {} if epoch is None else {"_agent_epoch": epoch}
     found["_object_name"] = name.encode("utf-8", "surrogateescape")
+    return found
+
+
+def schema_id(package: str, name: str, kind: str, digest: object = None) -> dict[str, Any]:
+    """A class's id, as objects and events name it.
+
+    Args:
+        package: the class's package.
+        name: the class's name in it.
+        kind: `_data` for objects, `_event` for events.
+        digest: identifies this form of the class.
+    """
+    found: dict[str, Any] = as_binary({"_class_name": name, "_package_name": package, "_type": kind})
+    if digest is not None:
+        found["_hash"] = digest
     return found
 
 
@@ -177,10 +194,10 @@ def is_partial(headers: Mapping[str, Any]) -> bool:
 
 def query_class(class_name: str, package: str | None = None) -> dict[str, Any]:
     """A query for all objects of a class, of a certain package or of any."""
-    schema_id = {"_class_name": class_name}
+    wanted = {"_class_name": class_name}
     if package is not None:
-        schema_id["_package_name"] = package
-    return {"_what": "OBJECT", "_schema_id": schema_id}
+        wanted["_package_name"] = package
+    return {"_what": "OBJECT", "_schema_id": wanted}
 
 
 def query_object(name: str) -> dict[str, Any]:
@@ -249,20 +266,16 @@ class Data:
 
     def to_map(self) -> dict[str, Any]:
         """The map that travels: text among the values as binary; maps among them are sent as they are."""
-        schema_id = {"_class_name": self.class_name, "_package_name": self.package, "_type": "_data"}
-        content: dict[str, Any] = {
+        return {
             "_create_ts": self.created,
             "_delete_ts": self.deleted,
             "_object_id": reference(self.name, self.epoch),
-            "_schema_id": as_binary(schema_id),
+            "_schema_id": schema_id(self.package, self.class_name, "_data", self.schema_hash),
             "_update_ts": self.updated,
             "_values": {
                 key: as_binary(value) if isinstance(value, str) else value for key, value in self.values.items()
             },
         }
-        if self.schema_hash is not None:
-            content["_schema_id"]["_hash"] = self.schema_hash
-        return content
 
     @classmethod
     def from_map(cls, content: object) -> Data:
@@ -275,18 +288,18 @@ class Data:
         try:
             if not isinstance(content, dict):
                 raise TypeError("not a map")
-            schema_id, object_id = content.get("_schema_id", {}), content.get("_object_id", {})
+            of_class, object_id = content.get("_schema_id", {}), content.get("_object_id", {})
             epoch = object_id.get("_agent_epoch")
             return cls(
                 str(object_id.get("_object_name", "")),
-                str(schema_id.get("_package_name", "")),
-                str(schema_id.get("_class_name", "")),
+                str(of_class.get("_package_name", "")),
+                str(of_class.get("_class_name", "")),
                 dict(content["_values"]),
                 created=int(content.get("_create_ts", 0)),
                 updated=int(content.get("_update_ts", 0)),
                 deleted=int(content.get("_delete_ts", 0)),
                 epoch=None if epoch is None else int(epoch),
-                schema_hash=schema_id.get("_hash"),
+                schema_hash=of_class.get("_hash"),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise AgentError(Status.EXCEPTION, f"malformed data from the agent ({error!r}): {content!r}") from error

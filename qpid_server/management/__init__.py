@@ -1,4 +1,9 @@
-"""The QMF v2 agent in the broker: what consoles and tools see of its queues, exchanges, clients and cluster."""
+"""The management agent in the broker: what consoles and tools see of its queues, exchanges, clients and cluster.
+
+Consoles speak QMF v2 or v1 with it. Requests and answers are in :mod:`.v2_requests` and :mod:`.v1_requests`, what is
+told without being asked in :mod:`.events` and :mod:`.reports`, what there is in :mod:`.classes` and the modules of
+objects.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +15,10 @@ from qpid_messaging.management.qmf import BROKER_AGENT, DIRECT_EXCHANGE, TOPIC_E
 from .agent import Agent
 from .broker_objects import BrokerClass, MemoryClass, SystemClass, VhostClass
 from .client_objects import ConnectionClass, SessionClass, SubscriptionClass
+from .events import Events
 from .exchanges import V1_EXCHANGE, ManagementDirectExchange, ManagementTopicExchange
 from .ha import HaBrokerClass, HighAvailability
+from .reports import Reports
 from .routing_objects import BindingClass, ExchangeClass, QueueClass
 
 if TYPE_CHECKING:
@@ -35,6 +42,7 @@ CLASSES = (
 )
 
 LOCATE_KEY = "console.request.agent_locate"
+V1_KEYS = (BROKER_AGENT, "agent.1.0", "schema.#")
 
 
 def install(broker: Broker, *, port: Callable[[], int] | None = None) -> Agent:
@@ -58,5 +66,9 @@ def install(broker: Broker, *, port: Callable[[], int] | None = None) -> Agent:
     direct.bind_receiver(BROKER_AGENT, agent)
     direct.bind_receiver(agent.name, agent)
     topic.bind_receiver(LOCATE_KEY, agent)
-    broker.observers.append(agent.creation)
+    for key in V1_KEYS:
+        broker.exchanges[V1_EXCHANGE].bind_receiver(key, agent)
+    reports = Reports(agent)
+    reports.start()
+    broker.observers += [agent.creation, agent.watermarks, reports, Events(agent)]
     return agent

@@ -6,81 +6,85 @@ import ctypes
 import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from operator import add, attrgetter
 from typing import TYPE_CHECKING, Any
 
-from qpid_messaging.management.qmf import BROKER_OBJECT, BROKER_PACKAGE, Status, object_name, reference
+from qpid_messaging.management.qmf import BROKER_OBJECT, BROKER_PACKAGE, object_name, reference
 
 from ..connection import VERSION
 from ..observer import Observer
+from .classes import BROKER, MEMORY, SYSTEM, VHOST
 from .configuration import create, delete
-from .schema import ManagedClass, MethodCall, MethodError
+from .movement import move
+from .redirection import redirect
+from .schema import ManagedClass, MethodCall
+from .switches import SWITCHES
 
 if TYPE_CHECKING:
     from ..broker import Broker
+    from ..exchange import Exchange
     from ..queue import Queue
     from .agent import Agent
 
-__all__ = ["VHOST", "BrokerClass", "MemoryClass", "SystemClass", "VhostClass"]
+__all__ = ["VHOST_REFERENCE", "BrokerClass", "MemoryClass", "SystemClass", "VhostClass"]
 
 BROKER_NAME = "amqp-broker"
+CONNECTION_BACKLOG = 511  # of the server's listeners
 VHOST_NAME = "/"
 #: The virtual host's object id, which most objects refer to.
-VHOST = reference(object_name(BROKER_PACKAGE, "vhost", f"{BROKER_OBJECT},{VHOST_NAME}"))
+VHOST_REFERENCE = reference(object_name(BROKER_PACKAGE, "vhost", f"{BROKER_OBJECT},{VHOST_NAME}"))
 
+#: Statistics of the broker that are those of its queues added up, by the name that the queue has for them.
 _COUNTERS = {
     "msgTotalEnqueues": "enqueued",
     "msgTotalDequeues": "dequeued",
     "byteTotalEnqueues": "enqueued_bytes",
     "byteTotalDequeues": "dequeued_bytes",
+    "msgPersistEnqueues": "persistent_enqueued",
+    "msgPersistDequeues": "persistent_dequeued",
+    "bytePersistEnqueues": "persistent_enqueued_bytes",
+    "bytePersistDequeues": "persistent_dequeued_bytes",
+    "msgTxnEnqueues": "tx_enqueued",
+    "msgTxnDequeues": "tx_dequeued",
+    "byteTxnEnqueues": "tx_enqueued_bytes",
+    "byteTxnDequeues": "tx_dequeued_bytes",
     "acquires": "acquires",
     "releases": "releases",
     "discardsTtl": "expired",
+    "discardsRing": "discarded",
+    "discardsLvq": "replaced",
+    "discardsOverflow": "overflowed",
     "discardsSubscriber": "rejects",
     "discardsPurge": "purged",
+    "reroutes": "rerouted",
 }
-
-#: Statistics of what never happens here: messages are not flowed to disk, and no queue has a ring's, a last value
-#: queue's or a limit's policy.
-NEVER = (
-    *("msgFtdEnqueues", "msgFtdDequeues", "byteFtdEnqueues", "byteFtdDequeues", "msgFtdDepth", "byteFtdDepth"),
-    *("discardsRing", "discardsLvq", "discardsOverflow"),
-)
-
-#: Methods of the management schema's class broker that this broker does not have yet.
-_UNSUPPORTED = (
-    "connect",
-    "getLogHiresTimestamp",
-    "getLogLevel",
-    "getTimestampConfig",
-    "query",
-    "queueMoveMessages",
-    "queueRedirect",
-    "setLogHiresTimestamp",
-    "setLogLevel",
-    "setTimestampConfig",
-    "shutdown",
-)
+_counters_of: Callable[[Queue], tuple[int, ...]] = attrgetter(*_COUNTERS.values())
 
 
 class _Totals(Observer):
-    """The counters of queues that exist no more: a broker's totals never go back."""
+    """The counters of what exists no more: a broker's totals never go back."""
 
     def __init__(self) -> None:
-        self.counters = dict.fromkeys(_COUNTERS, 0)
+        self.counters = (0,) * len(_COUNTERS)
+        self.dropped = 0
 
     def queue_deleted(self, queue: Queue) -> None:
-        for name, attribute in _COUNTERS.items():
-            self.counters[name] += getattr(queue, attribute)
+        self.counters = tuple(map(add, self.counters, _counters_of(queue)))
+
+    def exchange_deleted(self, exchange: Exchange) -> None:
+        self.dropped += dropped_by(exchange)
 
 
-def _unsupported(broker: Broker, call: MethodCall) -> None:
-    raise MethodError(Status.NOT_IMPLEMENTED, f"method {call.method} is not implemented")
+def dropped_by(exchange: Exchange) -> int:
+    """Messages that came to nothing at an exchange: where it has an alternate exchange, that one counts."""
+    exchange.count()
+    return 0 if exchange.alternate_exchange is not None else exchange.drops
 
 
 class BrokerClass(ManagedClass["Broker"]):
-    """org.apache.qpid.broker:broker: totals, and the methods that configure queues, exchanges and bindings."""
+    """org.apache.qpid.broker:broker: totals, and the methods that are about no object in particular."""
 
-    name = "broker"
+    schema = BROKER
 
     def __init__(self, agent: Agent) -> None:
         super().__init__(agent)
@@ -102,40 +106,47 @@ class BrokerClass(ManagedClass["Broker"]):
     def values(self, item: Broker) -> dict[str, Any]:
         """Configuration, and totals over all queues there have been."""
         options = item.options
-        counters = dict(self._totals.counters)
-        for queue in item.queues.values():
-            for name, attribute in _COUNTERS.items():
-                counters[name] += getattr(queue, attribute)
-        dropped = 0
-        for exchange in item.exchanges.values():
-            exchange.count()
-            if exchange.alternate_exchange is None:
-                dropped += exchange.drops
+        queues = item.queues.values()
+        columns = zip(self._totals.counters, *map(_counters_of, queues), strict=True)
+        counters = dict(zip(_COUNTERS, map(sum, columns), strict=True))
         values = {
             "name": BROKER_NAME,
             "systemRef": self.agent.managed(BROKER_PACKAGE, "system").reference(item),
             "port": self.agent.port(),
             "maxConns": options.max_connections,
-            "mgmtPublish": False,
-            "stagingThreshold": 0,
+            "connBacklog": CONNECTION_BACKLOG,
+            "workerThreads": 1,
+            "mgmtPublish": options.mgmt_publish,
+            "mgmtPubInterval": int(self.agent.interval),
             "version": VERSION,
             "uptime": int((item.clock() - item.started) * 1_000_000_000),
             "queueCount": len(item.queues),
             **counters,
             "msgDepth": counters["msgTotalEnqueues"] - counters["msgTotalDequeues"],
             "byteDepth": counters["byteTotalEnqueues"] - counters["byteTotalDequeues"],
-            "discardsNoRoute": dropped,
-            "workerThreads": 1,
-            **dict.fromkeys(NEVER, 0),
+            "discardsNoRoute": self._totals.dropped + sum(map(dropped_by, item.exchanges.values())),
+            "abandoned": item.abandoned,
+            "abandonedViaAlt": item.abandoned_via_alternate,
         }
         if options.data_path is not None:
             values["dataDir"] = str(options.data_path)
         return values
 
+    def stamp(self, item: Broker) -> object:
+        """It grows older all the time."""
+        return item.clock()
+
     @property
     def methods(self) -> Mapping[str, Callable[[Broker, MethodCall], None]]:
-        """echo, create, delete; the rest of the schema's is refused by name."""
-        return {**dict.fromkeys(_UNSUPPORTED, _unsupported), "echo": _echo, "create": create, "delete": delete}
+        """All that the schema has."""
+        return {
+            **SWITCHES,
+            "echo": _echo,
+            "create": create,
+            "delete": delete,
+            "queueMoveMessages": move,
+            "queueRedirect": redirect,
+        }
 
 
 def _echo(broker: Broker, call: MethodCall) -> None:
@@ -145,7 +156,7 @@ def _echo(broker: Broker, call: MethodCall) -> None:
 class SystemClass(ManagedClass["Broker"]):
     """org.apache.qpid.broker:system: what the broker runs on."""
 
-    name = "system"
+    schema = SYSTEM
 
     def all(self) -> Iterable[Broker]:
         """The broker knows of one."""
@@ -175,7 +186,7 @@ class SystemClass(ManagedClass["Broker"]):
 class VhostClass(ManagedClass["Broker"]):
     """org.apache.qpid.broker:vhost: brokers have one, `/`."""
 
-    name = "vhost"
+    schema = VHOST
 
     def all(self) -> Iterable[Broker]:
         """The one."""
@@ -232,7 +243,7 @@ def _mallinfo() -> Callable[[], Any] | None:
 class MemoryClass(ManagedClass["Broker"]):
     """org.apache.qpid.broker:memory: what malloc says of itself."""
 
-    name = "memory"
+    schema = MEMORY
 
     def all(self) -> Iterable[Broker]:
         """One a process."""
@@ -245,6 +256,10 @@ class MemoryClass(ManagedClass["Broker"]):
     def durable(self, item: Broker) -> bool:
         """Yes."""
         return True
+
+    def stamp(self, item: Broker) -> object:
+        """It changes all the time."""
+        return item.clock()
 
     def values(self, item: Broker) -> dict[str, Any]:
         """All but the name are optional, and only there with glibc."""

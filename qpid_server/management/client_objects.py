@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from qpid_messaging.amqp.commands import CloseCode
 from qpid_messaging.management.qmf import BROKER_PACKAGE
 
-from .broker_objects import VHOST
+from .broker_objects import VHOST_REFERENCE
+from .classes import CONNECTION, SESSION, SUBSCRIPTION
 from .schema import ManagedClass, MethodCall
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ __all__ = ["ConnectionClass", "SessionClass", "SubscriptionClass"]
 class ConnectionClass(ManagedClass["ConnectionHandler"]):
     """org.apache.qpid.broker:connection."""
 
-    name = "connection"
+    schema = CONNECTION
 
     def all(self) -> Iterable[ConnectionHandler]:
         """Those that are open."""
@@ -36,21 +37,20 @@ class ConnectionClass(ManagedClass["ConnectionHandler"]):
         """Who it is, what the client told of itself, and counters."""
         told = item.client_properties
         values: dict[str, Any] = {
-            "vhostRef": VHOST,
+            "vhostRef": VHOST_REFERENCE,
             "address": self.key(item),
             "incoming": True,
-            "SystemConnection": False,
-            "userProxyAuth": False,
-            "federationLink": False,
-            "shadow": False,
             "authIdentity": item.user,
             "saslMechanism": item.machine.mechanism,
-            "saslSsf": 0,
             "remoteProperties": dict(told),
             "protocol": "AMQP 0-10",
-            "closing": False,
+            "closing": item.closing,
+            "framesFromClient": item.frames_in,
+            "framesToClient": item.frames_out,
             "bytesFromClient": item.bytes_in,
             "bytesToClient": item.bytes_out,
+            "msgsFromClient": item.messages_in,
+            "msgsToClient": item.messages_out,
         }
         for name, client_property in (
             ("remoteProcessName", "qpid.client_process"),
@@ -60,6 +60,10 @@ class ConnectionClass(ManagedClass["ConnectionHandler"]):
             if isinstance(told.get(client_property), str if name == "remoteProcessName" else int):
                 values[name] = told[client_property]
         return values
+
+    def stamp(self, item: ConnectionHandler) -> object:
+        """Nothing changes without bytes."""
+        return item.bytes_in, item.bytes_out
 
     @property
     def methods(self) -> Mapping[str, Callable[[ConnectionHandler, MethodCall], None]]:
@@ -75,7 +79,7 @@ def _close(connection: ConnectionHandler, call: MethodCall) -> None:
 class SessionClass(ManagedClass["SessionHandler"]):
     """org.apache.qpid.broker:session: those that are attached."""
 
-    name = "session"
+    schema = SESSION
 
     def all(self) -> Iterable[SessionHandler]:
         """All."""
@@ -88,8 +92,9 @@ class SessionClass(ManagedClass["SessionHandler"]):
     def values(self, item: SessionHandler) -> dict[str, Any]:
         """Where it is attached, and what it has not settled."""
         name = self.key(item)
+        pending = 0 if item.transaction is None else 1
         return {
-            "vhostRef": VHOST,
+            "vhostRef": VHOST_REFERENCE,
             "name": name,
             "fullName": name,
             "channelId": item.channel,
@@ -97,17 +102,31 @@ class SessionClass(ManagedClass["SessionHandler"]):
             "detachedLifespan": item.surviving,
             "attached": True,
             "unackedMessages": len(item.unsettled),
-            "TxnCount": 0 if item.transaction is None else 1,
-            # Deprecated in the schema: neither is counted.
-            "clientCredit": 0,
-            "framesOutstanding": 0,
+            "TxnStarts": item.tx_commits + item.tx_rejects + pending,
+            "TxnCommits": item.tx_commits,
+            "TxnRejects": item.tx_rejects,
+            "TxnCount": pending,
         }
+
+    def stamp(self, item: SessionHandler) -> object:
+        """What changes is what it has not settled, and its transactions."""
+        return len(item.unsettled), item.tx_commits, item.tx_rejects, item.transaction is None, item.surviving
+
+    @property
+    def methods(self) -> Mapping[str, Callable[[SessionHandler, MethodCall], None]]:
+        """detach, close."""
+        return {"detach": _detach, "close": _detach}
+
+
+def _detach(session: SessionHandler, call: MethodCall) -> None:
+    call.done()
+    session.connection.detach(session)
 
 
 class SubscriptionClass(ManagedClass["Subscription"]):
     """org.apache.qpid.broker:subscription."""
 
-    name = "subscription"
+    schema = SUBSCRIPTION
 
     def all(self) -> Iterable[Subscription]:
         """Those of all queues."""
@@ -132,3 +151,7 @@ class SubscriptionClass(ManagedClass["Subscription"]):
             "arguments": item.arguments,
             "delivered": item.delivered,
         }
+
+    def stamp(self, item: Subscription) -> object:
+        """Only what it was given changes, and its credit mode."""
+        return item.delivered, item.window

@@ -1,4 +1,4 @@
-"""Management methods that change things: create and delete of queues, exchanges and bindings, purge and reroute.
+"""Management methods that configure the broker: create and delete queues, exchanges and bindings.
 
 Each becomes one entry of the journal, like the command that does the same in a session, and is answered when that entry
 is confirmed.
@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from qpid_messaging.management.qmf import Status
 
+from .. import queue_operations
 from ..effects import (
     Bound,
-    Dequeue,
     ExchangeDeclared,
     ExchangeDeleted,
     QueueDeclared,
+    QueueDeleted,
     Unbound,
 )
 from ..errors import NotAllowed, NotFound, PreconditionFailed, ResourceLocked
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ..broker import Broker
     from ..queue import Queue
 
-__all__ = ["create", "delete", "purge", "reroute"]
+__all__ = ["check_admitted", "create", "delete", "queue_named"]
 
 _NAME_LIMIT = 255  # octets of a str8, in which AMQP 0-10 sends names
 
@@ -56,9 +57,30 @@ def _by_type(methods: dict[str, Callable[[Broker, str, MethodCall], None]], brok
     method(broker, name, call)
 
 
-def _commit(broker: Broker, call: MethodCall, effects: Sequence[Effect]) -> None:
+def queue_named(broker: Broker, name: str) -> Queue:
+    """The queue that an argument of a method names.
+
+    Raises:
+        MethodError: there is none.
+    """
+    queue = broker.queues.get(name)
+    if queue is None:
+        raise MethodError(Status.INVALID_PARAMETER, f"no such queue: {name}")
+    return queue
+
+
+def check_admitted(broker: Broker, call: MethodCall, effects: Sequence[Effect]) -> None:
+    """Raise where this broker is a backup and a method would change what is replicated.
+
+    Raises:
+        MethodError: that is so.
+    """
     if not broker.journal.admits(effects):
         raise MethodError(Status.FORBIDDEN, f"{call.method}: what is replicated changes on the primary only")
+
+
+def _commit(broker: Broker, call: MethodCall, effects: Sequence[Effect]) -> None:
+    check_admitted(broker, call, effects)
     broker.commit(Entry(effects), lambda entry: call.done())
 
 
@@ -180,7 +202,8 @@ def _delete_queue(broker: Broker, name: str, call: MethodCall) -> None:
         raise PreconditionFailed(f"Cannot delete queue {name}; queue not empty")
     if if_unused and queue.subscriptions:
         raise PreconditionFailed(f"Cannot delete queue {name}; queue in use")
-    _commit(broker, call, broker.delete_queue_effects(queue))
+    check_admitted(broker, call, [QueueDeleted(queue)])
+    queue_operations.delete(broker, queue, call.done)
 
 
 def _delete_exchange(broker: Broker, name: str, call: MethodCall) -> None:
@@ -203,40 +226,4 @@ def _delete_binding(broker: Broker, identifier: str, call: MethodCall) -> None:
     effects: list[Effect] = [Unbound(queue, exchange, key)]
     if len(found) == len(exchange.bindings):
         effects += broker.exchange_unused_effects(exchange)
-    _commit(broker, call, effects)
-
-
-# -- methods of a queue
-
-
-def _first(queue: Queue, call: MethodCall) -> list[Any]:
-    """The available messages that a purge or reroute is about: as many as asked for, or all."""
-    if call.mapping("filter"):
-        raise MethodError(Status.NOT_IMPLEMENTED, f"{call.method}: argument 'filter' is not implemented")
-    request = call.number("request", 0)
-    available = queue.available()
-    return available[:request] if request else available
-
-
-def purge(broker: Broker, queue: Queue, call: MethodCall) -> None:
-    """Method purge of a queue: the first messages that nobody has acquired, or all of them, go."""
-    entries = _first(queue, call)
-    _commit(broker, call, [Dequeue(queue, entries)] if entries else [])
-    queue.purged += len(entries)
-
-
-def reroute(broker: Broker, queue: Queue, call: MethodCall) -> None:
-    """Method reroute of a queue: its first messages, or all of them, go through another exchange."""
-    entries = _first(queue, call)
-    if call.flag("useAltExchange"):
-        exchange = queue.alternate_exchange
-        if exchange is None:
-            raise PreconditionFailed(f"Queue {queue.name} has no alternate exchange")
-    else:
-        exchange = broker.exchange(call.text("exchange"))
-    effects: list[Effect] = []
-    for entry in entries:
-        effects += broker.route(entry.message.anew(), exchange)
-    if entries:
-        effects.append(Dequeue(queue, entries))
     _commit(broker, call, effects)

@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
-from qpid_messaging.management.qmf import HA_PACKAGE, Status, as_binary
+from qpid_messaging.management.qmf import Status
 
+from .classes import HA_BROKER
 from .schema import ManagedClass, MethodCall, MethodError
 
-__all__ = ["HaBrokerClass", "HighAvailability"]
+__all__ = ["HaBrokerClass", "HighAvailability", "member_maps"]
+
+#: Numbers of a member's statuses, as consoles know them from the C++ broker.
+_STATUSES = {"joining": 0, "catchup": 1, "ready": 2, "recovering": 3, "active": 4, "stand-alone": 5}
 
 
 class HighAvailability(Protocol):
@@ -21,7 +25,8 @@ class HighAvailability(Protocol):
         brokers_url: where the members of the cluster are.
         public_url: what clients are told of where the cluster is.
         replicate_default: what is replicated of a queue that does not say: none, configuration or all.
-        members: a map for each broker that is known to be in the cluster.
+        members: a map for each broker that is known to have been in the cluster: `system-id`, `address` (host and
+            port) and `status`.
         system_id: tells the broker from the others, also after a restart.
         epoch: the epoch that the broker is in, as text.
         index: the last entry of the log that it holds.
@@ -62,8 +67,7 @@ class HighAvailability(Protocol):
 class HaBrokerClass(ManagedClass[HighAvailability]):
     """org.apache.qpid.ha:habroker, with the epoch and log index that brokers of the C++ kind do not have."""
 
-    package = HA_PACKAGE
-    name = "habroker"
+    schema = HA_BROKER
 
     def all(self) -> Iterable[HighAvailability]:
         """One in a cluster, none in a stand-alone broker."""
@@ -82,21 +86,40 @@ class HaBrokerClass(ManagedClass[HighAvailability]):
             "brokersUrl": item.brokers_url,
             "publicUrl": item.public_url,
             "replicateDefault": item.replicate_default,
-            "members": as_binary(item.members),
+            "members": member_maps(item.members),
             "systemId": item.system_id,
             "epoch": str(item.epoch),
             "index": item.index,
         }
 
+    def stamp(self, item: HighAvailability) -> object:
+        """Status, position and members."""
+        return item.status, item.index, item.brokers_url, item.public_url, repr(item.members)
+
     @property
     def methods(self) -> Mapping[str, Callable[[HighAvailability, MethodCall], None]]:
-        """promote, setBrokersUrl, setPublicUrl; replicate is refused by name."""
+        """promote, setBrokersUrl, setPublicUrl."""
         return {
             "promote": _promote,
             "setBrokersUrl": _set_brokers_url,
             "setPublicUrl": _set_public_url,
-            "replicate": _replicate,
         }
+
+
+def member_maps(members: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Members as consoles are told of them; those that cannot be reached are left out, as the C++ broker does."""
+    return [_member_map(member) for member in members if member.get("status") in _STATUSES]
+
+
+def _member_map(member: Mapping[str, Any]) -> dict[str, Any]:
+    host, _, port = str(member.get("address", "")).rpartition(":")
+    return {
+        "host-name": host.strip("[]").encode(),
+        "port": int(port) if port.isascii() and port.isdigit() else 0,
+        "protocol": b"tcp" if host else b"",
+        "status": _STATUSES[member["status"]],
+        "system-id": UUID(str(member["system-id"])),
+    }
 
 
 def _promote(ha: HighAvailability, call: MethodCall) -> None:
@@ -123,7 +146,3 @@ def _set_url(setter: Callable[[str], None], call: MethodCall) -> None:
     except ValueError as error:
         raise MethodError(Status.INVALID_PARAMETER, f"{call.method}: {error}") from error
     call.done()
-
-
-def _replicate(ha: HighAvailability, call: MethodCall) -> None:
-    raise MethodError(Status.NOT_IMPLEMENTED, "method replicate is not implemented")

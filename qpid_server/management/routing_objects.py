@@ -9,22 +9,19 @@ from qpid_messaging.management.qmf import BROKER_PACKAGE
 
 from ..exchange import Binding, Exchange
 from ..queue import Queue
-from .broker_objects import NEVER, VHOST
-from .configuration import purge, reroute
+from .broker_objects import VHOST_REFERENCE
+from .classes import BINDING, EXCHANGE, QUEUE
+from .exchanges import MANAGEMENT_TYPE
+from .movement import purge, reroute
 from .schema import ManagedClass, MethodCall
 
 __all__ = ["BindingClass", "ExchangeClass", "QueueClass"]
 
 
-def _watermarks(name: str, value: int) -> dict[str, int]:
-    """A value with its highest and lowest in the reporting interval; reports on an interval are not sent."""
-    return {name: value, f"{name}High": value, f"{name}Low": value}
-
-
 class QueueClass(ManagedClass[Queue]):
     """org.apache.qpid.broker:queue."""
 
-    name = "queue"
+    schema = QUEUE
 
     def all(self) -> Iterable[Queue]:
         """All."""
@@ -44,8 +41,9 @@ class QueueClass(ManagedClass[Queue]):
 
     def values(self, item: Queue) -> dict[str, Any]:
         """Declaration, depth and counters."""
+        peer = item.redirect or item.redirected
         values: dict[str, Any] = {
-            "vhostRef": VHOST,
+            "vhostRef": VHOST_REFERENCE,
             "name": item.name,
             "durable": item.durable,
             "autoDelete": item.auto_delete,
@@ -57,27 +55,48 @@ class QueueClass(ManagedClass[Queue]):
             "byteTotalEnqueues": item.enqueued_bytes,
             "byteTotalDequeues": item.dequeued_bytes,
             "byteDepth": item.byte_depth,
+            "msgPersistEnqueues": item.persistent_enqueued,
+            "msgPersistDequeues": item.persistent_dequeued,
+            "bytePersistEnqueues": item.persistent_enqueued_bytes,
+            "bytePersistDequeues": item.persistent_dequeued_bytes,
+            "msgTxnEnqueues": item.tx_enqueued,
+            "msgTxnDequeues": item.tx_dequeued,
+            "byteTxnEnqueues": item.tx_enqueued_bytes,
+            "byteTxnDequeues": item.tx_dequeued_bytes,
             "acquires": item.acquires,
             "releases": item.releases,
             "discardsTtl": item.expired,
+            "discardsRing": item.discarded,
+            "discardsLvq": item.replaced,
+            "discardsOverflow": item.overflowed,
             "discardsSubscriber": item.rejects,
             "discardsPurge": item.purged,
-            **_watermarks("consumerCount", len(item.subscriptions)),
-            **_watermarks("bindingCount", len(item.bindings)),
-            **dict.fromkeys(NEVER, 0),
-            # Deprecated: 0 in every broker.
-            **_watermarks("unackedMessages", 0),
-            **dict.fromkeys(("messageLatencyAvg", "messageLatencyCount", "messageLatencyMax", "messageLatencyMin"), 0),
-            # Producers are not held back, and queues not redirected.
-            "flowStopped": False,
-            "flowStoppedCount": 0,
-            "redirectPeer": "",
-            "redirectSource": False,
+            "reroutes": item.rerouted,
+            **self.agent.watermarks.consumers(item),
+            **self.agent.watermarks.bindings(item),
+            "redirectPeer": "" if peer is None else peer.name,
+            "redirectSource": item.redirect is not None,
+            "creator": item.creator,
         }
         if item.alternate_exchange is not None:
             exchanges = self.agent.managed(BROKER_PACKAGE, "exchange")
             values["altExchange"] = exchanges.reference(item.alternate_exchange)
         return values
+
+    def stamp(self, item: Queue) -> object:
+        """Counters of what comes and goes stand for those of why."""
+        return (
+            item.enqueued,
+            item.dequeued,
+            item.acquires,
+            item.releases,
+            item.overflowed,
+            len(item.subscriptions),
+            len(item.bindings),
+            item.owner is None,
+            item.redirect,
+            item.redirected,
+        )
 
     @property
     def methods(self) -> Mapping[str, Callable[[Queue, MethodCall], None]]:
@@ -92,7 +111,7 @@ class QueueClass(ManagedClass[Queue]):
 class ExchangeClass(ManagedClass[Exchange]):
     """org.apache.qpid.broker:exchange; the default exchange's name is empty."""
 
-    name = "exchange"
+    schema = EXCHANGE
 
     def all(self) -> Iterable[Exchange]:
         """All."""
@@ -114,14 +133,13 @@ class ExchangeClass(ManagedClass[Exchange]):
         """Declaration and counters."""
         item.count()
         values: dict[str, Any] = {
-            "vhostRef": VHOST,
+            "vhostRef": VHOST_REFERENCE,
             "name": item.name,
-            "type": item.type,
+            "type": item.type.removeprefix(MANAGEMENT_TYPE),
             "durable": item.durable,
             "autoDelete": item.auto_delete,
             "arguments": item.arguments,
-            **_watermarks("producerCount", 0),
-            **_watermarks("bindingCount", len(item.bindings)),
+            **self.agent.watermarks.bindings(item),
             "msgReceives": item.receives,
             "msgDrops": item.drops,
             "msgRoutes": item.routed,
@@ -133,11 +151,16 @@ class ExchangeClass(ManagedClass[Exchange]):
             values["altExchange"] = self.reference(item.alternate_exchange)
         return values
 
+    def stamp(self, item: Exchange) -> object:
+        """Counters and bindings."""
+        item.count()
+        return item.receives, len(item.bindings)
+
 
 class BindingClass(ManagedClass[Binding]):
     """org.apache.qpid.broker:binding, those of the default exchange included, those of the broker's own left out."""
 
-    name = "binding"
+    schema = BINDING
 
     @property
     def _exchanges(self) -> ManagedClass[Any]:
@@ -149,14 +172,19 @@ class BindingClass(ManagedClass[Binding]):
 
     def all(self) -> Iterable[Binding]:
         """Those of queues."""
-        for exchange in self.broker.exchanges.values():
-            exchange.count()
-        return [
-            binding
-            for exchange in self.broker.exchanges.values()
-            for binding in exchange.bindings.values()
-            if isinstance(binding.destination, Queue)
-        ]
+        for exchange in list(self.broker.exchanges.values()):
+            yield from self._of(exchange)
+
+    def ordered(self) -> Iterable[Binding]:
+        """By exchange, queue and key."""
+        for name in sorted(self.broker.exchanges):
+            exchange = self.broker.exchanges.get(name)
+            if exchange is not None:
+                yield from sorted(self._of(exchange), key=lambda binding: (binding.destination.name, binding.key))
+
+    def _of(self, exchange: Exchange) -> list[Any]:
+        exchange.count()
+        return [binding for binding in exchange.bindings.values() if isinstance(binding.destination, Queue)]
 
     def key(self, item: Binding) -> str:
         """Both ends, and the binding key."""
@@ -176,3 +204,7 @@ class BindingClass(ManagedClass[Binding]):
             "arguments": dict(item.arguments),
             "msgMatched": item.matched,
         }
+
+    def stamp(self, item: Binding) -> object:
+        """The exchange has counted when this is asked."""
+        return item.matched

@@ -6,12 +6,12 @@ broker's own objects, so nothing is kept twice and nothing has to be told when i
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
-from uuid import UUID
 
-from qpid_messaging.management.qmf import BROKER_PACKAGE, Status, object_name, reference
+from qpid_messaging.management.qmf import Status, object_name, reference
+
+from .declarations import ClassSchema
 
 if TYPE_CHECKING:
     from qpid_server.broker import Broker
@@ -141,17 +141,29 @@ class ManagedClass(Generic[T]):
         agent: the agent that answers for it.
     """
 
-    package: ClassVar[str] = BROKER_PACKAGE
-    name: ClassVar[str]
+    schema: ClassVar[ClassSchema]
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
         self.broker: Broker = agent.broker
-        self._hash: UUID | None = None
+
+    @property
+    def package(self) -> str:
+        """The package that the class is in."""
+        return self.schema.package
+
+    @property
+    def name(self) -> str:
+        """The class's name in its package."""
+        return self.schema.name
 
     def all(self) -> Iterable[T]:
-        """All objects of the class."""
+        """All objects of the class, as they are now."""
         raise NotImplementedError
+
+    def ordered(self) -> Iterable[T]:
+        """The same in the order in which consoles are told of them: by name."""
+        return sorted(self.all(), key=self.key)
 
     def key(self, item: T) -> str:
         """What tells an object from the others of its class."""
@@ -162,8 +174,12 @@ class ManagedClass(Generic[T]):
         return next((item for item in self.all() if self.key(item) == key), None)
 
     def values(self, item: T) -> dict[str, Any]:
-        """Its properties and statistics. Text goes out as binary; what is in maps goes out as it is."""
+        """Its properties and statistics, those left out that are nothing (0, no, empty)."""
         raise NotImplementedError
+
+    def stamp(self, item: T) -> object:
+        """Equal to what it was before as long as the values are; cheaper to have than those."""
+        return None
 
     def durable(self, item: T) -> bool:
         """Whether the object outlives the broker process; its object id has no epoch then."""
@@ -173,6 +189,23 @@ class ManagedClass(Generic[T]):
     def methods(self) -> Mapping[str, Callable[[T, MethodCall], None]]:
         """Its methods by name: each answers the call, at once or later, or raises MethodError or SessionError."""
         return {}
+
+    def call(self, item: T, call: MethodCall) -> None:
+        """Carry out a method.
+
+        Raises:
+            MethodError: there is none of that name, this broker does not have it, or it does not want to.
+            SessionError: it cannot be done.
+        """
+        method = self.methods.get(call.method)
+        if method is not None:
+            method(item, call)
+        elif call.method in self.schema.method_names:
+            raise MethodError(Status.NOT_IMPLEMENTED, f"method {call.method} is not implemented")
+        else:
+            raise MethodError(
+                Status.UNKNOWN_METHOD, f"UnknownMethod: {self.package}:{self.name} has no {call.method!r}"
+            )
 
     def object_name(self, item: T) -> str:
         """The name that the object has on its agent."""
@@ -189,11 +222,3 @@ class ManagedClass(Generic[T]):
     def reference(self, item: T) -> dict[str, Any]:
         """The object's id, as other objects refer to it."""
         return reference(self.object_name(item), self.epoch(item))
-
-    def schema_hash(self, values: Mapping[str, Any]) -> UUID:
-        """Identifies this form of the class, so that a console need not ask twice what it looks like."""
-        if self._hash is None:
-            form = [self.package, self.name, *sorted(values), *sorted(self.methods)]
-            digest = hashlib.md5("\0".join(form).encode(), usedforsecurity=False).digest()
-            self._hash = UUID(bytes=digest)
-        return self._hash
