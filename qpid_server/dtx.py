@@ -19,10 +19,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from qpid_messaging.amqp.commands import XaStatus
 
+from .dtx_effects import DtxCommitted, DtxPrepared, DtxRolledBack, Prepared, XidKey
 from .effects import Enqueue
 from .errors import (
     CommandInvalid,
@@ -58,17 +59,6 @@ KEPT_AFTER_TIMEOUT = 1800
 Done = Callable[[XaStatus], None]
 
 
-class XidKey(NamedTuple):
-    """A branch's name (AMQP 0-10, dtx.xid)."""
-
-    format: int
-    global_id: bytes
-    branch_id: bytes
-
-    def __str__(self) -> str:
-        return f"{self.format}:{self.global_id.hex()}:{self.branch_id.hex()}"
-
-
 class BranchState(Enum):
     """What may become of a branch."""
 
@@ -76,25 +66,6 @@ class BranchState(Enum):
     ROLLBACK_ONLY = "rollback only"
     TIMED_OUT = "timed out"
     PREPARED = "prepared"
-
-
-class Prepared:
-    """What a prepared branch holds.
-
-    Args:
-        xid: the branch.
-        enqueues: what it will put on queues.
-        entries: the messages that it will take off their queues; until then nobody else gets them.
-        replicated: whether backups hold it, too.
-    """
-
-    __slots__ = ("enqueues", "entries", "replicated", "xid")
-
-    def __init__(self, xid: XidKey, enqueues: list[Enqueue], entries: list[QueueEntry], *, replicated: bool) -> None:
-        self.xid = xid
-        self.enqueues = enqueues
-        self.entries = entries
-        self.replicated = replicated
 
 
 class Branch:
@@ -414,51 +385,6 @@ class Branches:
             if prepared.replicated:
                 self.drop(self._branches[prepared.xid])
                 self.release(prepared)
-
-
-class DtxPrepared(Effect):
-    """A branch is prepared: what it holds is kept until it is committed or rolled back."""
-
-    __slots__ = ("prepared",)
-
-    def __init__(self, prepared: Prepared) -> None:
-        self.prepared = prepared
-
-    def apply(self, broker: Broker) -> None:
-        """Hold it."""
-        broker.dtx.hold(self.prepared)
-
-    @property
-    def replicated(self) -> bool:
-        """With the messages of the queues that the branch works on."""
-        return self.prepared.replicated
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.prepared.xid})"
-
-
-class DtxCommitted(DtxPrepared):
-    """A prepared branch is committed: what it does comes as effects of their own in the same entry."""
-
-    __slots__ = ()
-
-    def apply(self, broker: Broker) -> None:
-        """Forget the branch."""
-        broker.dtx.drop(broker.dtx.find(self.prepared.xid))
-
-
-class DtxRolledBack(DtxPrepared):
-    """A prepared branch is rolled back."""
-
-    __slots__ = ()
-
-    def apply(self, broker: Broker) -> None:
-        """Forget the branch; nobody gets its messages yet."""
-        broker.dtx.drop(broker.dtx.find(self.prepared.xid))
-
-    def confirmed(self, broker: Broker) -> None:
-        """Its messages go back to their queues."""
-        broker.dtx.release(self.prepared)
 
 
 def _give_back(entries: list[QueueEntry], broker: Broker) -> None:
