@@ -408,6 +408,11 @@ class ConnectionHandler:
             observer.attached(session)
 
     @property
+    def idle(self) -> float:
+        """Seconds since something came or went."""
+        return self.broker.clock() - max(self._last_in, self._last_out)
+
+    @property
     def closing(self) -> bool:
         """The end of the connection has begun."""
         return self.finished or self.machine.state is State.CLOSING

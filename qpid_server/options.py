@@ -21,8 +21,6 @@ IGNORED = frozenset(
         "load-module",
         "module-dir",
         "no-module-dir",
-        "mgmt-qmf1",
-        "mgmt-qmf2",
         "pid-dir",
         "tcp-nodelay",
         "worker-threads",
@@ -217,6 +215,8 @@ class Options:
     mgmt_publish: bool = _option(
         True, "tell management tools what changes without being asked (yes|no)", _yes_no, value="yes|no"
     )
+    mgmt_qmf1: bool = _option(False, "tell it over QMF v1 (yes|no)", _yes_no, value="yes|no")
+    mgmt_qmf2: bool = _option(True, "tell it over QMF v2 (yes|no)", _yes_no, value="yes|no")
     mgmt_pub_interval: float = _option(
         10.0, "seconds between reports and heartbeats of the management agent", _seconds, value="SECONDS"
     )

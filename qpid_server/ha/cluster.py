@@ -279,6 +279,7 @@ class Cluster:
             _log.info("%s -> %s (epoch %s, index %d)", self.status, status, self.epoch, self.log.last.index)
             self.status = status
             self.broker.role = status
+            self._members_changed()
 
     def _own_address(self) -> str:
         own = [address for address in self.addresses if address in self._own_addresses]
@@ -474,6 +475,11 @@ class Cluster:
         told = pack_map(Record.MEMBERS, {"members": [{"id": id, **member} for id, member in known.items()]})
         for follower in self.log.followers.values():
             follower.push(told)
+        self._members_changed()
+
+    def _members_changed(self) -> None:
+        for observer in self.broker.observers:
+            observer.members_changed()
 
     # -- as a backup: what the primary says ------------------------------------------------------------------------
 
@@ -507,6 +513,7 @@ class Cluster:
             for member in values["members"]
             if member["id"] != self.promises.broker_id
         }
+        self._members_changed()
 
 
 def _addresses(url: str) -> tuple[bool, list[tuple[str, int]]]:

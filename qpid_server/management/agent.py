@@ -24,7 +24,7 @@ from . import v1_format
 from .creation import CreationTimes
 from .declarations import ClassSchema, EventSchema
 from .event_classes import EVENTS
-from .exchanges import ManagementTopicExchange
+from .exchanges import V1_EXCHANGE, ManagementTopicExchange
 from .schema import ManagedClass
 from .turns import Turns
 from .v1_requests import V1Requests
@@ -81,6 +81,9 @@ class Agent:
         self._by_name = {(managed.package, managed.name): managed for managed in self.classes}
         self._v1 = V1Requests(self)
         self._v2 = V2Requests(self)
+        options = broker.options
+        told_over = ((options.mgmt_qmf1, V1_EXCHANGE), (options.mgmt_qmf2, qmf.TOPIC_EXCHANGE))
+        self._told_over = frozenset(exchange for wanted, exchange in told_over if wanted)
         self._delivering = False
 
     @property
@@ -125,7 +128,7 @@ class Agent:
             managed.name,
             managed.schema.complete(managed.values(item)),
             created=managed.created(item),
-            updated=self.now(),
+            updated=managed.updated(item),
             deleted=deleted,
             epoch=managed.epoch(item),
             schema_hash=managed.schema.hash,
@@ -156,7 +159,9 @@ class Agent:
     # -- what goes
 
     def listened(self, exchange_name: str, key: str) -> bool:
-        """Whether anybody would get a message that is published there."""
+        """Whether anybody is to be told what goes there without having been asked for."""
+        if exchange_name not in self._told_over:
+            return False
         exchange = self.broker.exchanges.get(exchange_name)
         return isinstance(exchange, ManagementTopicExchange) and exchange.listened(key)
 

@@ -6,7 +6,7 @@ import ctypes
 import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from operator import add, attrgetter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from qpid_messaging.management.qmf import BROKER_OBJECT, BROKER_PACKAGE, object_name, reference
@@ -58,18 +58,19 @@ _COUNTERS = {
     "discardsPurge": "purged",
     "reroutes": "rerouted",
 }
-_counters_of: Callable[[Queue], tuple[int, ...]] = attrgetter(*_COUNTERS.values())
+_GETTERS: dict[str, Callable[[Queue], int]] = {name: attrgetter(counter) for name, counter in _COUNTERS.items()}
 
 
 class _Totals(Observer):
     """The counters of what exists no more: a broker's totals never go back."""
 
     def __init__(self) -> None:
-        self.counters = (0,) * len(_COUNTERS)
+        self.counters = dict.fromkeys(_COUNTERS, 0)
         self.dropped = 0
 
     def queue_deleted(self, queue: Queue) -> None:
-        self.counters = tuple(map(add, self.counters, _counters_of(queue)))
+        for name, counter in _GETTERS.items():
+            self.counters[name] += counter(queue)
 
     def exchange_deleted(self, exchange: Exchange) -> None:
         self.dropped += dropped_by(exchange)
@@ -107,8 +108,8 @@ class BrokerClass(ManagedClass["Broker"]):
         """Configuration, and totals over all queues there have been."""
         options = item.options
         queues = item.queues.values()
-        columns = zip(self._totals.counters, *map(_counters_of, queues), strict=True)
-        counters = dict(zip(_COUNTERS, map(sum, columns), strict=True))
+        gone = self._totals.counters
+        counters = {name: gone[name] + sum(map(counter, queues)) for name, counter in _GETTERS.items()}
         values = {
             "name": BROKER_NAME,
             "systemRef": self.agent.managed(BROKER_PACKAGE, "system").reference(item),

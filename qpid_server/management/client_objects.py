@@ -61,6 +61,10 @@ class ConnectionClass(ManagedClass["ConnectionHandler"]):
                 values[name] = told[client_property]
         return values
 
+    def updated(self, item: ConnectionHandler) -> int:
+        """When something came or went: tools show how long ago that was."""
+        return self.agent.now() - int(item.idle * 1_000_000_000)
+
     def stamp(self, item: ConnectionHandler) -> object:
         """Nothing changes without bytes."""
         return item.bytes_in, item.bytes_out

@@ -52,6 +52,7 @@ class Events(Observer):
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self._broker = agent.broker
+        self._members: list[dict[str, Any]] = []
         self._channels = {name: _Channel(schema, agent) for name, schema in EVENTS.items()}
 
     def _tell(self, name: str, connection: ConnectionHandler | None = None, **values: Any) -> None:
@@ -200,8 +201,10 @@ class Events(Observer):
     def members_changed(self) -> None:
         """membersUpdate."""
         ha = self._broker.ha
-        if ha is not None:
-            self._tell("membersUpdate", members=member_maps(ha.members))
+        members = [] if ha is None else member_maps(ha.members)
+        if members != self._members:
+            self._members = members
+            self._tell("membersUpdate", members=members)
 
 
 def _name(exchange: Exchange | None) -> str:

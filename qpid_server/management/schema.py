@@ -215,6 +215,10 @@ class ManagedClass(Generic[T]):
         """When the object came into being, in nanoseconds since 1970."""
         return self.agent.creation.of(item)
 
+    def updated(self, item: T) -> int:
+        """When its values were last known to change, in nanoseconds since 1970."""
+        return self.agent.now()
+
     def epoch(self, item: T) -> int | None:
         """The epoch in its object id; None where it outlives the broker process."""
         return None if self.durable(item) else AGENT_EPOCH
