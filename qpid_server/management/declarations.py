@@ -172,11 +172,20 @@ class ClassSchema:
         """The names of its methods."""
         return frozenset(method.name for method in self.methods)
 
+    @property
+    def members(self) -> tuple[Property | Statistic, ...]:
+        """Its properties and statistics."""
+        return (*self.properties, *self.statistics)
+
+    @cached_property
+    def optional(self) -> frozenset[str]:
+        """The names of what an object need not have."""
+        return frozenset(member.name for member in self.properties if member.optional)
+
     @cached_property
     def _nothing(self) -> dict[str, Any]:
-        members: list[Property | Statistic] = [member for member in self.properties if not member.optional]
-        members += self.statistics
-        return {member.name: _NOTHING.get(member.kind, 0) for member in members}
+        needed = (member for member in self.members if member.name not in self.optional)
+        return {member.name: _NOTHING.get(member.kind, 0) for member in needed}
 
     def complete(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values with nothing (0, no, empty) for each property and statistic that is not among them."""

@@ -48,7 +48,7 @@ class Predicate:
         expression = as_text(expression) if depth == 0 else expression
         if expression is None or expression == [] or expression == {}:
             return None
-        if not isinstance(expression, list) or depth > _DEEPEST:
+        if not isinstance(expression, list) or not isinstance(expression[0], str) or depth > _DEEPEST:
             raise MethodError(Status.INVALID_PARAMETER, f"not a predicate: {expression!r}")
         name, *operands = expression
         if name in ("and", "or", "not"):
