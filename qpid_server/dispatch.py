@@ -26,12 +26,12 @@ def dispatch(broker: Broker, queue: Queue) -> None:
     if queue.deleted:
         return
     now = broker.clock()
-    decides = broker.may_dequeue(queue)
+    serves = broker.journal.serves(queue)
     consumers = queue.consumers
     first = queue.line.first
     expired: list[QueueEntry] = []
     refused = 0
-    while decides and consumers:
+    while serves and consumers:
         subscription = next(iter(consumers))
         entry = first(subscription)
         if entry is None:
@@ -57,7 +57,7 @@ def dispatch(broker: Broker, queue: Queue) -> None:
             if len(consumers) > 1 and subscription in consumers:
                 consumers.move_to_end(subscription)
     for browser in list(queue.browsers):
-        _browse(broker, browser, now, expired if decides else None)
+        _browse(broker, browser, now, expired if serves else None)
     if expired:
         expire(broker, queue, expired)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .broker import Broker
+    from .queue import Queue
 
 __all__ = ["Effect", "Entry", "Journal", "Mark"]
 
@@ -108,6 +109,10 @@ class Journal:
 
     def admits(self, effects: Sequence[Effect]) -> bool:
         """Whether this broker may decide such effects: a backup decides none on replicated state."""
+        return True
+
+    def serves(self, queue: Queue) -> bool:
+        """Whether this broker may give the queue's messages to consumers, now."""
         return True
 
     def flush(self) -> None:

@@ -346,7 +346,7 @@ class Cluster:
         if inherited:
             self._start_expiry()
             self._reign = self.start_soon(reign, self)
-        self.set_status(RECOVERING if self._expected else ACTIVE)
+            self.set_status(RECOVERING if expected else ACTIVE)
         self.broker.settle()
 
     def _start_expiry(self) -> None:
@@ -374,10 +374,8 @@ class Cluster:
         followers = list(self.log.followers.values())
         self.log.demote()
         self.set_status(JOINING)
-        service = self.broker.internal[SERVICE]
-        assert isinstance(service, PeerService)
         for follower in followers:
-            service.drop(follower)
+            self.cut_off(follower)
         for task in (self._reign, self._check, self._patience):
             if task is not None:
                 task.cancel()
@@ -398,8 +396,9 @@ class Cluster:
         deposer = must_step_down(self.member_status(), others) if self.log.primary else None
         if deposer is None:
             return False
-        self.hint = deposer.address
-        self.step_down(f"{deposer.address} reigns under epoch {deposer.epoch}")
+        if deposer.primary:
+            self.hint = deposer.address
+        self.step_down(f"{deposer.address} is {deposer.status} under epoch {deposer.epoch}")
         return True
 
     def primary_announced(self, address: str, epoch: Epoch) -> None:
@@ -425,6 +424,8 @@ class Cluster:
         old = self.log.followers.get(follower.broker_id)
         if old is not None:
             self.log.drop_follower(old)
+            # Should this be the older of two links, its end must not leave the backup waiting at the other one.
+            self.cut_off(old)
         counter, broker, index = values["position"]
         suffix = self.log.suffix(Position(Epoch(counter, broker), index))
         joined = {"epoch": list(self.epoch), "broker": self.promises.broker_id, "difference": suffix is None}
@@ -442,6 +443,12 @@ class Cluster:
             "backup %s joins: %s", follower.address, "needs the difference" if suffix is None else "follows the log"
         )
         self._tell_members()
+
+    def cut_off(self, follower: Follower) -> None:
+        """Close the link to a backup that is no follower any more; where it is alive, it joins anew."""
+        service = self.broker.internal[SERVICE]
+        assert isinstance(service, PeerService)
+        service.drop(follower)
 
     def follower_lost(self, follower: Follower) -> None:
         """The link to a backup is gone."""

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from ..dtx import DtxPrepared
 from ..effects import Dequeue, Enqueue, ExchangeDeclared, ExchangeDeleted, QueueDeclared, QueueDeleted, SessionEnded
 from ..journal import Effect, Entry, Journal
-from ..queue import QueueEntry
+from ..queue import Queue, QueueEntry, Replicate
 from ..timers import Timer
 from .epoch import START, Epoch, Position
 from .records import (
@@ -217,6 +217,16 @@ class Log(Journal):
         """Replicated state is changed on the primary only."""
         return self.primary or not any(effect.replicated for effect in effects)
 
+    def serves(self, queue: Queue) -> bool:
+        """Messages that backups hold are given away on the primary only, and only while an accept could complete.
+
+        One that lacks the backups for that may have been deposed: what it would offer may be gone elsewhere by now.
+        """
+        return queue.replicate is not Replicate.ALL or (self.primary and self._in_sync() >= self.min_replicas)
+
+    def _in_sync(self) -> int:
+        return sum(follower.in_sync for follower in self.followers.values()) if self.min_replicas else 0
+
     def _identify(self, effect: Enqueue) -> None:
         message = effect.message
         if message.replication_id is None:
@@ -332,6 +342,7 @@ class Log(Journal):
         if not follower.in_sync and not follower.asynchronous and index >= self.confirmed:
             follower.in_sync = True
             follower.push(pack_record(Record.READY))
+            self.broker.dirty.update(dict.fromkeys(self.broker.queues.values()))
             self.on_change()
         self._advance()
 

@@ -140,10 +140,15 @@ def must_step_down(own: MemberStatus, others: Sequence[MemberStatus]) -> MemberS
     """Whether this primary is deposed by one of the others, and by which.
 
     A primary with the promises that it needed deposes every one of an older epoch. One that was forced without them
-    deposes only a primary that has no in-sync backups, and yields to one that has.
+    deposes only a primary that has no in-sync backups, and yields to one that has. A primary without any is deposed
+    also by a member that holds entries of a later epoch: their primary has reigned, even if it is gone by now.
     """
     for other in others:
-        if not other.primary or other.broker == own.broker:
+        if other.broker == own.broker:
+            continue
+        if not other.primary:
+            if other.position.epoch > own.epoch and not own.in_sync:
+                return other
             continue
         if other.epoch > own.epoch and (other.legitimate or not own.in_sync):
             return other

@@ -26,7 +26,7 @@ from typing_extensions import Self
 
 from qpid_messaging import Connection
 from qpid_messaging.exceptions import MessagingError, Timeout
-from qpid_messaging.management import BrokerAgent, HaBroker
+from qpid_messaging.management import AgentError, BrokerAgent, HaBroker
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0
@@ -207,6 +207,22 @@ class ClusterOfProcesses:
     def promote(self, number: int, *, force: bool = False) -> None:
         """Make that member the primary."""
         self.members[number].promote(force=force)
+
+    def promote_best(self, number: int) -> int:
+        """Make that member the primary, or the one that it names in its place, since that one is a little ahead.
+
+        Returns:
+            Which one it is.
+        """
+        try:
+            self.promote(number)
+        except AgentError as error:
+            for better, member in enumerate(self.members):
+                if f"promote {member.url} instead" in str(error):
+                    self.promote(better)
+                    return better
+            raise
+        return number
 
     def ready(self, primary: int = 0) -> None:
         """Promote one and wait until the others follow it."""

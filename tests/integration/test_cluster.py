@@ -48,7 +48,7 @@ class Sending(threading.Thread):
                     time.sleep(0.0005)
             sender.sync()
             connection.close()
-        except Exception as error:  # it is the test's to judge
+        except MessagingError as error:
             self.failure = error
 
     def reach(self, count: int) -> None:
@@ -115,11 +115,11 @@ def browse(cluster: ClusterOfProcesses, number: int, queue: str = "q") -> list[s
 # -- the primary is killed ---------------------------------------------------------------------------------------------
 
 
-def kill_and_promote(cluster: ClusterOfProcesses, chosen: int, sending: Sending | None = None) -> None:
+def kill_and_promote(cluster: ClusterOfProcesses, sending: Sending | None = None) -> None:
     """The primary dies, a backup takes over, and the dead one comes back as a backup."""
     dead = cluster.primary()
     cluster[dead].kill()
-    cluster.promote(chosen)
+    cluster.promote_best((dead + 1) % 3)
     cluster[dead].start()
     if sending is not None:
         sending.go_on()
@@ -128,12 +128,12 @@ def kill_and_promote(cluster: ClusterOfProcesses, chosen: int, sending: Sending 
 def test_the_primary_is_killed_while_clients_send() -> None:
     with ClusterOfProcesses(options=SAFE) as cluster:
         cluster.ready()
-        for queue, sync, order in (("a", False, (1, 0)), ("s", True, (1, 2))):
+        for queue, sync in (("a", False), ("s", True)):
             sending = Sending(cluster, queue, sync=sync)
-            for chosen in order:
+            for _ in range(2):
                 sending.reach(50)
                 cluster.wait_for_backups()
-                kill_and_promote(cluster, chosen, sending)
+                kill_and_promote(cluster, sending)
             count = sending.finish()
             assert drained(cluster, queue) == numbers(count), "none lost, none doubled, in order"
 
@@ -150,19 +150,18 @@ def test_the_primary_is_killed_while_clients_receive() -> None:
         received: list[Message] = []
 
         def take(how_many: int) -> None:
-            for _ in range(how_many):
-                received.append(receiver.fetch(timeout=30))
+            received.extend(receiver.fetch(timeout=30) for _ in range(how_many))
 
         take(100)
         session.acknowledge()
         take(30)
-        kill_and_promote(cluster, 1)  # 30 fetched and not acknowledged, 50 more prefetched
+        kill_and_promote(cluster)  # 30 fetched and not acknowledged, 50 more prefetched
         session.acknowledge()
         take(100)
         cluster.wait_for_backups()
         for message in received[-100:]:
             session.acknowledge(message, sync=False)
-        kill_and_promote(cluster, 2)  # acknowledgements on their way
+        kill_and_promote(cluster)  # acknowledgements on their way
         session.acknowledge()
         take(count - len(received))
         session.acknowledge()
@@ -171,7 +170,7 @@ def test_the_primary_is_killed_while_clients_receive() -> None:
         waiting = threading.Thread(target=lambda: found.append(receiver.fetch(timeout=60).content), daemon=True)
         waiting.start()
         cluster.wait_for_backups()
-        kill_and_promote(cluster, 0)  # while a receiver waits
+        kill_and_promote(cluster)  # while a receiver waits
         other = cluster.connect()
         other.session().sender("q").send("after")
         waiting.join(30)
@@ -240,17 +239,17 @@ def test_an_old_primary_that_was_stopped_steps_down() -> None:
         sending = Sending(cluster)
         sending.reach(100)
         cluster[0].stop()
-        cluster.promote(1)
+        chosen = cluster.promote_best(1)
         sending.go_on()
         cluster[0].resume()
         cluster[0].wait_for("ready")
         sending.go_on()
-        assert cluster[1].status() == "active"
+        assert cluster[chosen].status() == "active"
         count = sending.finish()
         assert drained(cluster) == numbers(count)
         # And while nobody died, from hand to hand; not to one that comes back with nothing and has not joined.
         cluster.promote(0)
-        cluster[1].wait_for("ready")
+        cluster[chosen].wait_for("ready")
         assert cluster[0].status() == "active"
 
 
@@ -297,7 +296,7 @@ def test_clients_at_a_backup_and_an_orderly_end() -> None:
         sending = Sending(cluster, "t")
         sending.reach(50)
         assert cluster[0].terminate() == 0
-        cluster.promote(1)
+        cluster.promote_best(1)
         sending.go_on()
         count = sending.finish()
         assert drained(cluster, "t") == numbers(count)

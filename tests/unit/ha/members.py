@@ -158,10 +158,10 @@ class Member(Cluster):
         if self.wire is not None:
             self.wire.cut()
 
-    def step_down(self, reason: str) -> None:
+    def cut_off(self, follower: Follower) -> None:
         for wire in list(self.wires):
-            wire.cut()
-        super().step_down(reason)
+            if wire.follower is follower:
+                wire.cut()
 
     def join(self, primary: Member) -> Wire:
         """Dial a primary and ask to follow it."""
@@ -189,6 +189,8 @@ class Wire:
         self.to_backup: deque[bytes] = deque()
         self.to_primary: deque[bytes] = deque()
         self.alive = True
+        self.closing = False
+        """The backup has closed its end, which the primary has not seen yet."""
         self.bytes_to_backup = 0
         self.failure: Exception | None = None
         self.replica = Replica(backup.broker, backup.log, backup)
@@ -232,7 +234,12 @@ class Wire:
         else:
             assert self.follower is not None
             ((_, payload),) = unpack_records(batch)
-            self.primary.log.confirm_follower(self.follower, unpack_index(payload))
+            try:
+                self.primary.log.confirm_follower(self.follower, unpack_index(payload))
+            except ReplicationError as error:
+                self.failure = error
+                self.cut()
+                return
         self.primary.broker.settle()
 
     def deliver_to_backup(self) -> None:

@@ -592,6 +592,62 @@ def test_with_min_replicas_nothing_is_confirmed_alone() -> None:
     assert writer.confirmed == ["declare q", "1"]
 
 
+def test_a_new_epoch_in_the_middle_of_recovering_does_not_hold_for_ever() -> None:
+    a, b, c, _ = cluster()
+    b.look_for_primary()
+    c.look_for_primary()
+    b.reign_under(E2, expected={"c"})
+    writer = Writer(b.broker)
+    writer.send("1")
+    c.join(b).settle()
+    assert a.log.primary
+    b.promises.promise(E3)
+    b.become_primary(E3, legitimate=True, expected=set())  # before the timers ran
+    b.advance(0)
+    c.join(b).settle()
+    assert (b.status, writer.confirmed) == (ACTIVE, ["1"])
+
+
+def test_an_older_link_that_comes_late_does_not_strand_the_newer_one() -> None:
+    a, b, _, writer = cluster()
+    first = b.join(a)
+    assert b.wire is first
+    b.wire = None
+    second = b.join(a)
+    second.settle()
+    first.deliver_to_primary()  # it was on its way all the time
+    first.cut()
+    assert not second.alive, "its backup sees that, and joins anew"
+    follow(b, a)
+    writer.send("1")
+    settle(b)
+    assert texts(b.broker) == ["1"]
+
+
+def test_who_could_not_complete_an_accept_gives_nothing_away() -> None:
+    """It may have been deposed, and what it would offer be gone."""
+    a, b = Member("a", ha_min_replicas=1), Member("b", ha_min_replicas=1)
+    a.reign_under(E1)
+    wire = follow(b, a)
+    writer = Writer(a.broker)
+    writer.declare()
+    writer.declare("local", Replicate.NONE)
+    wire.settle()
+    queue, local = a.broker.queues["q"], a.broker.queues["local"]
+    assert a.log.serves(queue)
+    wire.cut()
+    assert not a.log.serves(queue)
+    assert a.log.serves(local)
+    a.broker.dirty.clear()
+    follow(b, a)
+    assert a.log.serves(queue)
+    assert not b.log.serves(b.broker.queues["q"]), "a backup serves nobody"
+    alone = Member("c")
+    alone.reign_under(E2)
+    Writer(alone.broker).declare()
+    assert alone.log.serves(alone.broker.queues["q"])
+
+
 # -- batches -----------------------------------------------------------------------------------------------------------
 
 
