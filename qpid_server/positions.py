@@ -41,15 +41,18 @@ class Positions:
     def removed(self) -> None:
         """One of the positions is gone."""
         self._gone += 1
-        positions, first = self._positions, self._first
-        while first < len(positions) and positions[first] not in self._alive:
+        positions, first, alive = self._positions, self._first, self._alive
+        while first < len(positions) and positions[first] not in alive:
             first += 1
-        self._first = first
-        if self._gone > _SPARE and self._gone * 2 > len(positions):
-            # A new list: whoever walks along the old one does not lose the way.
-            alive = self._alive
+            self._gone -= 1
+        # Always a new list: whoever walks along the old one does not lose the way.
+        if first > _SPARE and first * 2 > len(positions):
+            positions = self._positions = positions[first:]
+            first = 0
+        if self._gone > _SPARE and self._gone * 2 > len(positions) - first:
             self._positions = [position for position in positions[first:] if position in alive]
-            self._first = self._gone = 0
+            first = self._gone = 0
+        self._first = first
 
     def after(self, position: int) -> Iterator[int]:
         """The greater positions that are there when their turn comes; those appended meanwhile may be left out."""
@@ -60,8 +63,3 @@ class Positions:
             if position in alive:
                 yield position
             index += 1
-
-    def clear(self) -> None:
-        """All are gone."""
-        self._positions = []
-        self._first = self._gone = 0

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = ["AT_A_TIME", "Done", "Failed", "Matches", "delete", "forget", "move", "purge", "reroute"]
 
-AT_A_TIME = 2000
+AT_A_TIME = 1000
 """Messages that are dealt with in one turn."""
 
-_LOOKED_AT = 20_000
+_LOOKED_AT = 10_000
 """Entries that are looked at in one turn, whatever becomes of them."""
 
 Matches = Callable[[Message], bool]

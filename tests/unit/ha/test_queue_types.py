@@ -1,4 +1,4 @@
-"""Every type of queue on a cluster: what its policies do are effects, so that backups have the same in the same order."""
+"""Every type of queue on a cluster: what its policies do are effects, and backups hold the same in the same order."""
 
 from __future__ import annotations
 
