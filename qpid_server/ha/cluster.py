@@ -350,11 +350,14 @@ class Cluster:
         self.broker.settle()
 
     def _start_expiry(self) -> None:
-        """Sessions that nobody takes up again end; their time starts anew with the new primary."""
+        """Sessions that nobody takes up again end, and so do queues; their time starts anew with the new primary."""
         records = self.broker.session_records
         for (user, name), _ in list(records.items()):
             timeout = records.timeouts.get((user, name)) or self.options.session_max_timeout
             self.broker.keep_record(user, name, timeout)
+        for queue in list(self.broker.queues.values()):
+            if queue.auto_delete_timeout > 0:
+                self.broker.queue_unused(queue)
 
     def _recovered(self) -> None:
         if self._patience is not None:

@@ -608,6 +608,23 @@ def test_a_new_epoch_in_the_middle_of_recovering_does_not_hold_for_ever() -> Non
     assert (b.status, writer.confirmed) == (ACTIVE, ["1"])
 
 
+def test_the_time_of_an_auto_delete_queue_counts_from_the_fail_over() -> None:
+    a, b, c, writer = cluster()
+    writer.declare("t", auto_delete=True, arguments={"qpid.auto_delete_timeout": 5})
+    writer.declare("u", auto_delete=True)
+    settle(b, c)
+    b.reign_under(E2)
+    wire = follow(c, b)
+    b.advance(4)
+    assert {"t", "u"} <= set(b.broker.queues)
+    b.advance(2)
+    wire.settle()
+    for member in (b, c):
+        assert "t" not in member.broker.queues
+        assert "u" in member.broker.queues, "its consumers may be on their way"
+    assert "t" in a.broker.queues
+
+
 def test_an_older_link_that_comes_late_does_not_strand_the_newer_one() -> None:
     a, b, _, writer = cluster()
     first = b.join(a)
