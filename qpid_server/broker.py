@@ -239,6 +239,14 @@ class Broker:
             admitted += self.delete_queue_effects(queue)
         return admitted
 
+    def check_room(self, effects: Sequence[Effect]) -> None:
+        """Ask whether :meth:`admit` would let these effects pass, without consequences.
+
+        Raises:
+            ResourceLimitExceeded: a queue is full.
+        """
+        make_room(effects, strict=True, counting=False)
+
     def reroute(self, queue: Queue, entries: Iterable[QueueEntry]) -> list[Effect]:
         """What becomes of messages that their queue does not keep: its alternate exchange has them, if there is one.
 

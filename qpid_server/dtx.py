@@ -218,7 +218,7 @@ class Branches:
             enqueues, entries = branch.enqueues(), branch.entries()
             try:
                 # What a ring queue has to drop for it shows at the commit; here only refusals count.
-                self._broker.admit([effect for effect in enqueues if _refuses(effect)])
+                self._broker.check_room([effect for effect in enqueues if _refuses(effect)])
             except ResourceLimitExceeded:
                 branch.undo(BranchState.ROLLBACK_ONLY, self._broker)
         if branch.state is BranchState.ROLLBACK_ONLY:

@@ -19,12 +19,15 @@ from .queue import Queue, QueueEntry
 __all__ = ["make_room"]
 
 
-def make_room(effects: Sequence[Effect], *, strict: bool) -> tuple[list[Effect], list[Queue]]:
+def make_room(
+    effects: Sequence[Effect], *, strict: bool, counting: bool = True
+) -> tuple[list[Effect], list[Queue]]:
     """Check what is to be enqueued by one command against the limits and keys of the queues.
 
     Args:
         effects: what the command does so far.
         strict: raise where a queue refuses a message; else that message is dropped.
+        counting: what is dropped and replaced shows in the queues' statistics; False where this only is a question.
 
     Returns:
         The same with dequeues of what has to go, and the queues that destroy themselves instead.
@@ -50,8 +53,9 @@ def make_room(effects: Sequence[Effect], *, strict: bool) -> tuple[list[Effect],
         if not isinstance(effect, Enqueue)
         or (effect in fillings[effect.queue].coming and not fillings[effect.queue].destroyed)
     ]
-    for filling in fillings.values():
-        filling.count()
+    if counting:
+        for filling in fillings.values():
+            filling.count()
     return gone + coming, [queue for queue, filling in fillings.items() if filling.destroyed]
 
 

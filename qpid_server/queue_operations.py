@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AT_A_TIME", "Done", "Failed", "Matches", "delete", "forget", "move", "purge", "reroute"]
 
-AT_A_TIME = 1000
+AT_A_TIME = 500
 """Messages that are dealt with in one turn."""
 
 _LOOKED_AT = 10_000
