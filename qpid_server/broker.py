@@ -455,5 +455,3 @@ class Broker:
 
     def _alternate(self, name: str | None) -> Exchange | None:
         return self.exchange(name) if name else None
-
-

@@ -19,9 +19,7 @@ from .queue import Queue, QueueEntry
 __all__ = ["make_room"]
 
 
-def make_room(
-    effects: Sequence[Effect], *, strict: bool, counting: bool = True
-) -> tuple[list[Effect], list[Queue]]:
+def make_room(effects: Sequence[Effect], *, strict: bool, counting: bool = True) -> tuple[list[Effect], list[Queue]]:
     """Check what is to be enqueued by one command against the limits and keys of the queues.
 
     Args:

@@ -10,8 +10,19 @@ from qpid_messaging.management.qmf import BROKER_PACKAGE, HA_PACKAGE
 
 from .declarations import Access, Argument, ClassSchema, Kind, Method, Property, Statistic, average, watermarks
 
-__all__ = ["BINDING", "BROKER", "CONNECTION", "EXCHANGE", "HA_BROKER", "MEMORY", "QUEUE", "SESSION", "SUBSCRIPTION",
-           "SYSTEM", "VHOST"]
+__all__ = [
+    "BINDING",
+    "BROKER",
+    "CONNECTION",
+    "EXCHANGE",
+    "HA_BROKER",
+    "MEMORY",
+    "QUEUE",
+    "SESSION",
+    "SUBSCRIPTION",
+    "SYSTEM",
+    "VHOST",
+]
 
 _CREATE = Access.CREATE
 _TEXT, _LONG, _FLAG, _MAP, _COUNT = Kind.SHORT_TEXT, Kind.LONG_TEXT, Kind.BOOLEAN, Kind.MAP, Kind.UINT32

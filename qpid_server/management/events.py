@@ -85,9 +85,7 @@ class Events(Observer):
 
     def connection_refused(self, connection: ConnectionHandler, reason: str) -> None:
         """clientConnectFail."""
-        self._tell(
-            "clientConnectFail", connection, reason=reason, properties=dict(connection.client_properties)
-        )
+        self._tell("clientConnectFail", connection, reason=reason, properties=dict(connection.client_properties))
 
     # -- queues
 
@@ -175,9 +173,7 @@ class Events(Observer):
         """unbind; not where the binding goes with its queue or exchange."""
         queue = binding.destination
         if isinstance(queue, Queue) and not queue.deleted and not binding.exchange.deleted:
-            self._tell(
-                "unbind", self._broker.actor, exName=binding.exchange.name, qName=queue.name, key=binding.key
-            )
+            self._tell("unbind", self._broker.actor, exName=binding.exchange.name, qName=queue.name, key=binding.key)
 
     # -- subscriptions
 

@@ -96,9 +96,7 @@ def _number_writer(form: struct.Struct, signed: bool) -> Callable[[Any], bytes]:
     return lambda value: form.pack(min(max(int(value), low), high))
 
 
-_WRITERS.update(
-    {kind: _number_writer(form, form.format.islower()) for kind, form in _NUMBERS.items()}
-)
+_WRITERS.update({kind: _number_writer(form, form.format.islower()) for kind, form in _NUMBERS.items()})
 
 
 def write(kind: Kind, value: Any) -> bytes:

@@ -187,9 +187,7 @@ def test_methods_that_cannot_be(console: V1Console) -> None:
     assert (status, "'dance'" in text) == (Status.UNKNOWN_METHOD, True)
     status, text, _ = console.call_v1(QUEUE, "org.apache.qpid.broker:queue:none", "purge", b"")
     assert (status, "queue" in text) == (Status.UNKNOWN_OBJECT, True)
-    again = b"".join(
-        (write(Kind.SHORT_TEXT, "queue"), write(Kind.SHORT_TEXT, "replies"), write(Kind.MAP, {}), b"\1")
-    )
+    again = b"".join((write(Kind.SHORT_TEXT, "queue"), write(Kind.SHORT_TEXT, "replies"), write(Kind.MAP, {}), b"\1"))
     assert "already exists" in console.call_v1(BROKER, qmf.BROKER_OBJECT, "create", again)[1]
     gone = write(Kind.SHORT_TEXT, "queue") + write(Kind.SHORT_TEXT, "none") + write(Kind.MAP, {})
     assert "not-found" in console.call_v1(BROKER, qmf.BROKER_OBJECT, "delete", gone)[1]

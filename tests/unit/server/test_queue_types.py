@@ -167,9 +167,7 @@ class QueueTypeMachine(RuleBasedStateMachine):
     @rule(count=st.integers(0, 3), odd=st.booleans())
     def purge(self, count: int, odd: bool) -> None:
         done: list[int] = []
-        queue_operations.purge(
-            self.broker, self.queue, done.append, count=count, matches=self._odd if odd else None
-        )
+        queue_operations.purge(self.broker, self.queue, done.append, count=count, matches=self._odd if odd else None)
         gone = self._first(count, odd)
         assert done == [len(gone)]
         self.model.remove(gone)
@@ -189,9 +187,7 @@ class QueueTypeMachine(RuleBasedStateMachine):
     @rule(count=st.integers(0, 3))
     def reroute(self, count: int) -> None:
         done: list[int] = []
-        queue_operations.reroute(
-            self.broker, self.queue, self.broker.exchanges["amq.fanout"], done.append, count=count
-        )
+        queue_operations.reroute(self.broker, self.queue, self.broker.exchanges["amq.fanout"], done.append, count=count)
         gone = self._first(count, odd=False)
         assert done == [len(gone)]
         self.model.remove(gone)
@@ -261,5 +257,6 @@ class QueueTypeMachine(RuleBasedStateMachine):
 def test_queue_type(model: type[Model]) -> None:
     machine = type(model.__name__, (QueueTypeMachine,), {"model_class": model})
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=60, stateful_step_count=30, deadline=None)  # type: ignore[arg-type]
+        machine,
+        settings=settings(max_examples=60, stateful_step_count=30, deadline=None),  # type: ignore[arg-type]
     )
