@@ -59,7 +59,7 @@ class Producer(threading.Thread):
     def longest_gap(self, since: float, until: float) -> float:
         """The longest time without an acknowledged send between two moments, in seconds."""
         moments = [since, *(moment for moment in self.acknowledged if since < moment < until)]
-        return max(later - moment for moment, later in pairwise(moments))
+        return max((later - moment for moment, later in pairwise(moments)), default=0.0)
 
 
 class Consumer(threading.Thread):
