@@ -204,6 +204,9 @@ class Server:
             self._hosts[host] -= 1
             if not self._hosts[host]:
                 del self._hosts[host]
+            # Also where a shutdown cancelled the handshake: nobody else knows of the stream by then.
+            with CancelScope(shield=True):
+                await anyio.aclose_forcefully(stream)
 
     def _above_limit(self, host: str) -> str:
         """Why there may be no further connection from a host, if so."""
@@ -224,8 +227,6 @@ class Server:
                 cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
                 reason = f"TLS handshake failed: {getattr(cause, 'reason', '') or str(cause) or 'the client left'}"
         log.warning("connection from %s refused: %s", peer, reason)
-        with CancelScope(shield=True):
-            await anyio.aclose_forcefully(stream)
         return None
 
     async def _run_link(self, stream: anyio.abc.ByteStream, peer: str, origin: Origin) -> None:

@@ -24,9 +24,8 @@ async def follow_primary(cluster: Cluster) -> None:
     hint, cluster.hint = cluster.hint, None
     if hint is not None and await _follow_at(cluster, hint):
         return
-    answers = await survey(cluster)
-    for link, _ in answers:
-        await link.aclose()
+    async with survey(cluster) as answers:
+        pass
     primaries = [status for _, status in answers if status.primary]
     if primaries:
         await _follow_at(cluster, max(primaries, key=lambda status: status.epoch).address)

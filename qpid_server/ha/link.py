@@ -127,8 +127,8 @@ class PeerLink:
         machine = ClientConnection(
             credentials.choose, client_properties={PEER_PROPERTY: 1, **properties}, heartbeat=heartbeat
         )
-        link = cls(address, stream, machine)
         try:
+            link = cls(address, stream, machine)
             await link._open()
         except BaseException:
             with anyio.CancelScope(shield=True):

@@ -33,12 +33,10 @@ async def promote(cluster: Cluster, *, force: bool) -> None:
         Refused: it may not become one; the text names the one that should.
     """
     before = dict(cluster.peers)
-    answers = await survey(cluster)
     try:
-        await _promote(cluster, answers, before, force=force)
+        async with survey(cluster) as answers:
+            await _promote(cluster, answers, before, force=force)
     finally:
-        for link, _ in answers:
-            await link.aclose()
         if not cluster.log.primary:
             cluster.look_for_primary()
 
@@ -125,15 +123,11 @@ async def reign(cluster: Cluster) -> None:
 
 async def _look_after(cluster: Cluster) -> bool:
     """Ask after all members. Returns whether this broker still reigns, and nobody promised to follow another one."""
-    answers = await survey(cluster)
-    others = [status for _, status in answers]
-    try:
+    async with survey(cluster) as answers:
+        others = [status for _, status in answers]
         if cluster.deposed_by(others) or not cluster.log.primary:
             return False
         await announce(cluster, answers)
-    finally:
-        for link, _ in answers:
-            await link.aclose()
     return all(status.promised <= cluster.epoch for status in others)
 
 

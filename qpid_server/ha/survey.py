@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
@@ -12,6 +13,8 @@ from .promotion import MemberStatus
 from .records import MALFORMED, Record, ReplicationError, pack_record, unpack_map, unpack_records
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from .cluster import Cluster
 
 _log = logging.getLogger("qpid_server.ha")
@@ -70,11 +73,12 @@ ANSWER_TIME = 1.0
 """Seconds that a member has to say how it stands, or to promise; one that does not is taken for absent."""
 
 
-async def survey(cluster: Cluster) -> Answers:
+@asynccontextmanager
+async def survey(cluster: Cluster) -> AsyncIterator[Answers]:
     """Ask every other member; those that do not answer in `ANSWER_TIME` seconds are left out.
 
-    Returns:
-        An open link and the status for each that answered; the caller closes the links.
+    Yields:
+        A link and the status for each that answered; the links are open until the block ends.
     """
     answers: Answers = []
 
@@ -94,8 +98,12 @@ async def survey(cluster: Cluster) -> Answers:
             if link is not None and not kept:
                 await link.aclose()
 
-    with anyio.move_on_after(ANSWER_TIME):
-        async with anyio.create_task_group() as tasks:
-            for address in cluster.addresses_of_others():
-                tasks.start_soon(ask, address)
-    return answers
+    try:
+        with anyio.move_on_after(ANSWER_TIME):
+            async with anyio.create_task_group() as tasks:
+                for address in cluster.addresses_of_others():
+                    tasks.start_soon(ask, address)
+        yield answers
+    finally:
+        for link, _ in answers:
+            await link.aclose()
