@@ -8,21 +8,26 @@
 
 from .address import MAX_DEPTH, Address
 from .errors import AddressError, URLError
+from .jms import JMS_PORT, JMSBroker, JMSConnectionURL
 from .lexer import MAX_LENGTH
-from .parser import parse
+from .parser import parse, parse_map
 from .url import AMQP_PORT, AMQPS_PORT, DEFAULT_PORTS, BrokerAddress, BrokerURL, parse_url
 
 __all__ = [
     "AMQPS_PORT",
     "AMQP_PORT",
     "DEFAULT_PORTS",
+    "JMS_PORT",
     "MAX_DEPTH",
     "MAX_LENGTH",
     "Address",
     "AddressError",
     "BrokerAddress",
     "BrokerURL",
+    "JMSBroker",
+    "JMSConnectionURL",
     "URLError",
     "parse",
+    "parse_map",
     "parse_url",
 ]

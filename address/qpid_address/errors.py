@@ -11,7 +11,7 @@ class AddressError(ValueError):
 
     ``str()`` of it names the place as ``line:column``, shows that line, and marks the place with a caret::
 
-        1:15: expected a value, found '}'
+        1:13: expecting (NUMBER, STRING, ID, LBRACE, LBRACK), got RBRACE(})
           q; {create: }
                       ^
 
@@ -36,6 +36,11 @@ class AddressError(ValueError):
     def column(self) -> int:
         """The column of the error in its line, in characters, counted from 1."""
         return self.position - self._line_start() + 1
+
+    @property
+    def excerpt(self) -> str:
+        """The part of the line around the error, safe for a terminal."""
+        return self._excerpt()[0]
 
     def _line_start(self) -> int:
         return self.text.rfind("\n", 0, self.position) + 1

@@ -9,14 +9,14 @@ r"""The words of the address language.
 =========== ===========================================================================================
 
 Each of ``{ } [ ] : ; / ,`` is a word of its own. Blanks, tabs and line ends between words mean nothing. Any other
-character, as all outside of ASCII, needs quotes or an escape.
+character, as all outside of ASCII, needs quotes or an escape. The kinds are named as in ``qpid.messaging``.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from enum import Enum
+from enum import Enum, auto
 from typing import NamedTuple
 
 from .errors import AddressError
@@ -27,32 +27,46 @@ MAX_LENGTH = 1 << 20
 MAX_NUMBER = 640
 """The most characters of a number: as many digits as every Python converts, whatever its ``int_max_str_digits``."""
 
+_SHOWN = 40
+"""The most characters of a word that an error message shows."""
+
 
 class Kind(Enum):
-    """The kinds of words; each value is what an error message calls it."""
+    """The kinds of words; error messages call them by their names."""
 
-    LBRACE = "'{'"
-    RBRACE = "'}'"
-    LBRACK = "'['"
-    RBRACK = "']'"
-    COLON = "':'"
-    SEMI = "';'"
-    SLASH = "'/'"
-    COMMA = "','"
-    NUMBER = "a number"
-    ID = "an identifier"
-    STRING = "a string"
-    ESC = "an escape"
-    SYM = "a symbol"
-    END = "the end"
+    LBRACE = auto()
+    RBRACE = auto()
+    LBRACK = auto()
+    RBRACK = auto()
+    COLON = auto()
+    SEMI = auto()
+    SLASH = auto()
+    COMMA = auto()
+    NUMBER = auto()
+    ID = auto()
+    STRING = auto()
+    ESC = auto()
+    SYM = auto()
+    WSPACE = auto()
+    EOF = auto()
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 class Token(NamedTuple):
-    """A word, and where it begins in the text."""
+    """A word, and where it begins in the text. The end is an empty one."""
 
-    kind: Kind
-    text: str
+    type: Kind
+    value: str
     position: int
+
+    def __str__(self) -> str:
+        if self.type is Kind.EOF:
+            return self.type.name
+        value = self.value if len(self.value) <= _SHOWN else self.value[: _SHOWN - 1] + "…"
+        # For terminals and logs.
+        return f"{self.type.name}({value if value.isprintable() else repr(value)[1:-1]})"
 
 
 # Each alternative begins with other characters than the rest or fails at once, and no repetition can match one text in
@@ -66,18 +80,18 @@ _WORD = re.compile(
     | (?P<STRING>"[^"\\\n\r\0]*(?:\\[^\n\r\0][^"\\\n\r\0]*)*"|'[^'\\\n\r\0]*(?:\\[^\n\r\0][^'\\\n\r\0]*)*')
     | (?P<ESC>\\(?:[^ux]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}))
     | (?P<SYM>[.\#*%@$^!+-])
+    | (?P<WSPACE>[ \t\r\n]+)
     """,
     re.VERBOSE,
 )
-_BLANK = re.compile(r"[ \t\r\n]*")
 
 _STRING_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{1,3})|(.))")
 _CONTROLS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _THEMSELVES = "\\'\""
 
 
-def tokens(text: str) -> Iterator[Token]:
-    """Split a text into words, lazily; the last one is of kind ``END``.
+def lex(text: str) -> Iterator[Token]:
+    """Split a text into words, lazily, blanks included; the last one is of kind ``EOF``.
 
     Raises:
         AddressError: At a character that begins no word, or if the text is longer than ``MAX_LENGTH``.
@@ -85,18 +99,13 @@ def tokens(text: str) -> Iterator[Token]:
     if len(text) > MAX_LENGTH:
         raise AddressError(f"longer than {MAX_LENGTH} characters", text, MAX_LENGTH)
     position = 0
-    while (position := _end_of_blanks(text, position)) < len(text):
+    while position < len(text):
         match = _WORD.match(text, position)
         if match is None or match.lastgroup is None:
-            raise AddressError(_complaint(text[position]), text, position)
+            raise AddressError(f"unrecognized characters, {_complaint(text[position])}", text, position)
         yield Token(Kind[match.lastgroup], match.group(), position)
         position = match.end()
-    yield Token(Kind.END, "", position)
-
-
-def _end_of_blanks(text: str, position: int) -> int:
-    match = _BLANK.match(text, position)
-    return match.end() if match else position
+    yield Token(Kind.EOF, "", position)
 
 
 def _complaint(char: str) -> str:
@@ -104,12 +113,12 @@ def _complaint(char: str) -> str:
         return "a string that does not end on its line, or holds a NUL"
     if char == "\\":
         return "an escape that is not complete"
-    return f"unexpected character {char!r}; text that holds it needs quotes"
+    return f"{char!r} needs quotes"
 
 
 def unescape(token: Token) -> str:
     """The character that an ``ESC`` word stands for: here ``\\n`` is the letter n, as in ``qpid.messaging``."""
-    letter, digits = token.text[1], token.text[2:]
+    letter, digits = token.value[1], token.value[2:]
     return chr(int(digits, 16)) if digits else letter
 
 
@@ -126,7 +135,7 @@ def unquote(token: Token, source: str) -> str:
     Raises:
         AddressError: For a ``\x``, ``\u`` or ``\U`` without its hexadecimal digits, or beyond Unicode.
     """
-    inside = token.text[1:-1]
+    inside = token.value[1:-1]
     if "\\" not in inside:
         return inside
 

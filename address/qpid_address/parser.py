@@ -18,7 +18,10 @@ from typing import Any
 
 from .address import CONSTANTS, MAX_DEPTH, Address
 from .errors import AddressError
-from .lexer import MAX_NUMBER, Kind, Token, tokens, unescape, unquote
+from .lexer import MAX_NUMBER, Kind, Token, lex, unescape, unquote
+
+_VALUE = (Kind.NUMBER, Kind.STRING, Kind.ID, Kind.LBRACE, Kind.LBRACK)
+"""What a value begins with."""
 
 
 def parse(text: str) -> Address:
@@ -36,41 +39,55 @@ def parse(text: str) -> Address:
     return _Parser(text).address()
 
 
+def parse_map(text: str) -> dict[Any, Any]:
+    """Parse a map alone, as the options of a connection are written: ``{reconnect: true, heartbeat: 10}``.
+
+    Raises:
+        AddressError: Where the text is not a map, with line, column and a caret.
+    """
+    return _Parser(text).map()
+
+
 class _Parser:
     """A text on its way through the grammar, with one word of lookahead."""
 
     def __init__(self, text: str) -> None:
         self._source = text
-        self._tokens = tokens(text)
+        self._tokens = (token for token in lex(text) if token.type is not Kind.WSPACE)
         self._next = next(self._tokens)
         self._depth = 0
 
     def address(self) -> Address:
         name = self._words(Kind.SLASH, Kind.SEMI)
         if name is None:
-            raise self._error("expected a name")
+            raise self._error(f"unexpected token {self._next}")
         subject = self._words(Kind.SEMI) if self._skip(Kind.SLASH) else None
         options = self._map() if self._skip(Kind.SEMI) else None
-        self._eat(Kind.END)
+        self._eat(Kind.EOF)
         return Address(name, subject, options)
+
+    def map(self) -> dict[Any, Any]:
+        items = self._map()
+        self._eat(Kind.EOF)
+        return items
 
     def _words(self, *stops: Kind) -> str | None:
         """The words before the next of ``stops``, joined; None if there is none, which differs from an empty string."""
         parts: list[str] = []
-        while self._next.kind not in (*stops, Kind.END):
+        while self._next.type not in (*stops, Kind.EOF):
             token = self._advance()
-            if token.kind is Kind.STRING:
+            if token.type is Kind.STRING:
                 parts.append(unquote(token, self._source))
-            elif token.kind is Kind.ESC:
+            elif token.type is Kind.ESC:
                 parts.append(unescape(token))
             else:
-                parts.append(token.text)
+                parts.append(token.value)
         return "".join(parts) if parts else None
 
     def _value(self) -> Any:
-        match self._next.kind:
+        match self._next.type:
             case Kind.ID:
-                word = self._advance().text
+                word = self._advance().value
                 return CONSTANTS.get(word, word)
             case Kind.STRING:
                 return unquote(self._advance(), self._source)
@@ -80,10 +97,10 @@ class _Parser:
                 return self._map()
             case Kind.LBRACK:
                 return self._list()
-        raise self._error("expected a value")
+        raise self._unexpected(*_VALUE)
 
     def _number(self) -> int | float:
-        text = self._next.text
+        text = self._next.value
         if len(text) > MAX_NUMBER:
             raise self._error(f"a number of more than {MAX_NUMBER} characters")
         value: int | float
@@ -103,8 +120,10 @@ class _Parser:
         items: dict[Any, Any] = {}
 
         def item() -> None:
-            if self._next.kind in (Kind.LBRACE, Kind.LBRACK):
+            if self._next.type in (Kind.LBRACE, Kind.LBRACK):
                 raise self._error("a map or list cannot be a key")
+            if self._next.type not in _VALUE:
+                raise self._unexpected(*_VALUE, Kind.RBRACE)
             key = self._value()
             self._eat(Kind.COLON)
             items[key] = self._value()
@@ -123,38 +142,34 @@ class _Parser:
             raise self._error(f"maps and lists nested more than {MAX_DEPTH} deep")
         self._eat(first)
         self._depth += 1
-        while self._next.kind is not last:
+        while self._next.type is not last:
             item()
-            if not self._skip(Kind.COMMA) and self._next.kind is not last:
-                raise self._error(f"expected {Kind.COMMA.value} or {last.value}")
+            if not self._skip(Kind.COMMA) and self._next.type is not last:
+                raise self._unexpected(Kind.COMMA, last)
         self._eat(last)
         self._depth -= 1
 
     def _advance(self) -> Token:
         token = self._next
-        if token.kind is not Kind.END:
+        if token.type is not Kind.EOF:
             self._next = next(self._tokens)
         return token
 
     def _skip(self, kind: Kind) -> bool:
         """Step over a word of this kind, if it is next."""
-        if self._next.kind is not kind:
+        if self._next.type is not kind:
             return False
         self._advance()
         return True
 
     def _eat(self, kind: Kind) -> None:
-        if self._next.kind is not kind:
-            raise self._error(f"expected {kind.value}")
+        if self._next.type is not kind:
+            raise self._unexpected(kind)
         self._advance()
 
+    def _unexpected(self, *kinds: Kind) -> AddressError:
+        names = ", ".join(kind.name for kind in kinds)
+        return self._error(f"expecting {names if len(kinds) == 1 else f'({names})'}, got {self._next}")
+
     def _error(self, message: str) -> AddressError:
-        if message.startswith("expected"):
-            message += f", found {_quoted(self._next)}"
         return AddressError(message, self._source, self._next.position)
-
-
-def _quoted(token: Token) -> str:
-    if token.kind is Kind.END:
-        return Kind.END.value
-    return repr(token.text) if len(token.text) <= 40 else repr(token.text[:37]) + "…"

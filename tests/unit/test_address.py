@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from qpid_address import MAX_DEPTH, MAX_LENGTH, Address, AddressError, parse
+from qpid_address import MAX_DEPTH, MAX_LENGTH, Address, AddressError, parse, parse_map
 
 VECTORS = json.loads((Path(__file__).parents[1] / "data" / "address.json").read_text(encoding="utf-8"))
 
@@ -57,6 +57,21 @@ def test_values(text: str, expected: Address | None) -> None:
     assert parse(text) == expected
 
 
+def test_a_map_alone() -> None:
+    text = " { reconnect : true, heartbeat:10, 'sasl-mechanisms': 'PLAIN CRAM-MD5', reconnect-urls: ['a:1', \"b\"], } "
+    assert parse_map(text) == {
+        "reconnect": True,
+        "heartbeat": 10,
+        "sasl-mechanisms": "PLAIN CRAM-MD5",
+        "reconnect-urls": ["a:1", "b"],
+    }
+    assert parse_map("{}") == {}
+    for bad, column in (("", 1), ("{a: 1", 6), ("{a: 1}; b", 7), ("a: 1", 1), ("{a: host.name}", 9)):
+        with pytest.raises(AddressError) as caught:
+            parse_map(bad)
+        assert caught.value.column == column, bad
+
+
 def test_an_address_unpacks_and_is_one_argument_of_a_format() -> None:
     name, subject, options = address = parse("q/s; {a: 1}")
     assert (name, subject, options) == ("q", "s", {"a": 1})
@@ -70,18 +85,20 @@ def test_equal_addresses_have_equal_hashes() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "column", "message"),
     [
-        ("", 1, 1, "expected a name, found the end"),
-        ("/s", 1, 1, "expected a name, found '/'"),
-        ("q; {create: }", 1, 13, "expected a value, found '}'"),
-        ("q;\n{a: 1\n b: 2}", 3, 2, "expected ',' or '}', found 'b'"),
-        ("q;{a: [1 2]}", 1, 10, "expected ',' or ']', found '2'"),
-        ("q;{a 1}", 1, 6, "expected ':', found '1'"),
-        ("q;{} x", 1, 6, "expected the end, found 'x'"),
-        ("q;[]", 1, 3, "expected '{', found '['"),
-        ("q;{a: 'x\ny'}", 1, 7, "a string that does not end on its line, or holds a NUL"),
-        ("q;{a: 'x\0y'}", 1, 7, "a string that does not end on its line, or holds a NUL"),
-        ("caf\u00e9", 1, 4, "unexpected character '\u00e9'; text that holds it needs quotes"),
-        ("q\\x4", 1, 2, "an escape that is not complete"),
+        ("", 1, 1, "unexpected token EOF"),
+        ("/s", 1, 1, "unexpected token SLASH(/)"),
+        ("q; {create: }", 1, 13, "expecting (NUMBER, STRING, ID, LBRACE, LBRACK), got RBRACE(})"),
+        ("q;\n{a: 1\n b: 2}", 3, 2, "expecting (COMMA, RBRACE), got ID(b)"),
+        ("q;{a: [1 2]}", 1, 10, "expecting (COMMA, RBRACK), got NUMBER(2)"),
+        ("q;{a 1}", 1, 6, "expecting COLON, got NUMBER(1)"),
+        ("q;{} x", 1, 6, "expecting EOF, got ID(x)"),
+        ("q;{,}", 1, 4, "expecting (NUMBER, STRING, ID, LBRACE, LBRACK, RBRACE), got COMMA(,)"),
+        ("q;{} 'a\x1b" + "b" * 50 + "'", 1, 6, "expecting EOF, got STRING('a\\x1b" + "b" * 36 + "…)"),
+        ("q;[]", 1, 3, "expecting LBRACE, got LBRACK([)"),
+        ("q;{a: 'x\ny'}", 1, 7, "unrecognized characters, a string that does not end on its line, or holds a NUL"),
+        ("q;{a: 'x\0y'}", 1, 7, "unrecognized characters, a string that does not end on its line, or holds a NUL"),
+        ("caf\u00e9", 1, 4, "unrecognized characters, '\u00e9' needs quotes"),
+        ("q\\x4", 1, 2, "unrecognized characters, an escape that is not complete"),
         ("q;{a: 'ab\\x4'}", 1, 10, "an escape that names no character"),
         ("q;{a: '\\U00110000'}", 1, 8, "an escape that names no character"),
         ("q;{a: 010}", 1, 7, "a whole number with leading zeros"),
