@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from .constants import AMQP_PORT, AMQPS_PORT, REJECTED, RELEASED, UNLIMITED, Constant
+from .datatypes import Serial, timestamp, uuid4
 from .endpoints import Connection, Endpoint, Receiver, Sender, Session
 from .exceptions import *  # noqa: F403 - its __all__ is the tree of qpid.messaging, whole
 from .exceptions import __all__ as _exceptions
@@ -30,6 +31,9 @@ __all__ = [  # noqa: PLE0604 - the rest are names too
     "Message",
     "Receiver",
     "Sender",
+    "Serial",
     "Session",
+    "timestamp",
+    "uuid4",
     *_exceptions,
 ]

@@ -1,4 +1,4 @@
-"""The blocking shell's engine: one thread a connection that moves bytes and tells the time, and callers that wait.
+"""The blocking shell's driver: one thread a connection that moves bytes and tells the time, and callers that wait.
 
 Rules of the house:
 
@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import threading
 import traceback
 import weakref
-from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from .core.connection import Phase
-from .exceptions import ConnectionError, InternalError
-from .transport import Blocked, Connecting, Transport
+from .engine import Engine, reason
+from .exceptions import ConnectError, InternalError
+from .transports import READ_SIZE, Blocked, Connecting, Transport, kind_for, resolving, tcp, tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,95 +31,61 @@ if TYPE_CHECKING:
     from qpid_address import BrokerAddress
 
     from .core.connection import ConnectionCore
+    from .verbs.waiting import Verb
 
-#: Bytes that a caller lets come together before it writes them itself.
-_MUCH = 1 << 16
+T = TypeVar("T")
 _drivers: weakref.WeakSet[Driver] = weakref.WeakSet()
 
 
-class Driver:
+class Driver(Engine):
     """Runs a connection's core.
 
     Args:
         core: the connection.
-
-    Attributes:
-        lock: held by whoever touches the core.
     """
 
     def __init__(self, core: ConnectionCore) -> None:
-        self.core = core
-        self.lock = threading.RLock()
-        self._condition = threading.Condition(self.lock)
+        lock = threading.RLock()
+        super().__init__(core, lock)
+        self._condition = threading.Condition(lock)
         self._waiters = 0
         self._thread: threading.Thread | None = None
         self._latest_thread: threading.Thread | None = None
-        self._transport: Transport | None = None
-        self._unsent: deque[memoryview] = deque()
-        self._buffered = 0
         self._wake: tuple[int, int] | None = None
-        self._woken = False
         self._poll = select.poll()
         _drivers.add(self)
 
     # -- for callers; the lock is held -------------------------------------------------------------------------
 
+    def now(self) -> float:
+        return monotonic()
+
     def start(self) -> None:
-        """Have a running I/O thread."""
-        if self._thread is None:
+        if self._thread is not None:
+            self.wake()
+            return
+        thread = threading.Thread(target=self._run, name=f"qpid_messaging {self.core.name}", daemon=True)
+        try:
             self._wake = os.pipe()
             for end in self._wake:
                 os.set_blocking(end, False)
             self._poll = select.poll()
             self._poll.register(self._wake[0], select.POLLIN)
             self._woken = False
-            self._thread = threading.Thread(target=self._run, name=f"qpid_messaging {self.core.name}", daemon=True)
-            self._latest_thread = self._thread
-            self._thread.start()
+            thread.start()
+        except (OSError, RuntimeError) as error:
+            # The system has no descriptor or no thread left: whoever waits is told, and nobody waits for the thread.
+            self._finish()
+            options = self.core.options
+            self.core.abort(ConnectError(text=f"{options.host}:{options.port}: no means to connect: {error}"))
         else:
-            self.wake()
-
-    def appended(self, size: int) -> None:
-        """Something of about this many bytes is to be sent, and nobody waits for it."""
-        self._buffered += size
-        if self._buffered >= _MUCH:
-            self.flush()
-        elif not self._woken:
-            self.wake()
+            # It has not looked yet: the lock is held here.
+            self._thread = self._latest_thread = thread
 
     def wake(self) -> None:
-        """Have the I/O thread look at the core."""
         if not self._woken and self._wake is not None:
             self._woken = True
             os.write(self._wake[1], b"\0")
-
-    def flush(self) -> None:
-        """Write what there is to write, as far as the socket takes it."""
-        self._buffered = 0
-        transport = self._transport
-        if transport is None:
-            return
-        data = self.core.data_to_send()
-        unsent = self._unsent
-        try:
-            if data:
-                if not unsent:
-                    sent = transport.send(data)
-                    if sent == len(data):
-                        return
-                    unsent.append(memoryview(data)[sent:])
-                    self.wake()
-                    return
-                unsent.append(memoryview(data))
-            while unsent:
-                sent = transport.send(unsent[0])
-                if sent < len(unsent[0]):
-                    unsent[0] = unsent[0][sent:]
-                    return
-                unsent.popleft()
-        except OSError:
-            # Whatever is wrong, reading will tell, and may have the broker's last words before.
-            unsent.clear()
 
     def wait(self, predicate: Callable[[], object], timeout: float | None = None) -> bool:
         """Wait until something is true of the core.
@@ -146,19 +113,39 @@ class Driver:
             self._waiters -= 1
 
     def notify(self) -> None:
-        """The core changed in a way that another caller may wait for."""
         if self._waiters:
             self._condition.notify_all()
 
     # -- for callers; the lock is not held ---------------------------------------------------------------------
 
+    def run(self, verb: Verb[T]) -> T:
+        """Do what a verb says, and wait for what it waits for. Returns what it does, and raises what it raises."""
+        with self.lock:
+            try:
+                predicate, timeout = next(verb)
+                while True:
+                    try:
+                        came = self.wait(predicate, timeout)
+                    except BaseException as error:  # noqa: BLE001 - Ctrl-C: the verb has something to put in order
+                        predicate, timeout = verb.throw(error)
+                    else:
+                        predicate, timeout = verb.send(came)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+
     def join(self) -> None:
         """Wait until the I/O thread is gone. To be called when the core wants no connection."""
         thread = self._latest_thread
-        if thread is not None and thread is not threading.current_thread():
-            with self.lock:
-                self.wake()
-            thread.join()
+        if thread is None or thread is threading.current_thread():
+            return
+        with self.lock:
+            self.wake()
+            # Somebody else may attach before it has seen that nobody is attached: then it goes on.
+            self.wait(lambda: self._thread is None or self.core.wanted)
+            if self._thread is not None:
+                return
+        thread.join()
 
     # -- the I/O thread ----------------------------------------------------------------------------------------
 
@@ -188,6 +175,7 @@ class Driver:
         while True:
             with self.lock:
                 now = monotonic()
+                lost = lost or self._failure
                 if data:
                     core.receive(data, now)
                 elif lost is not None:
@@ -204,34 +192,37 @@ class Driver:
                     return
                 deadline = core.deadline()
                 transport = self._transport
-                writing = bool(self._unsent)
+                events = 0
+                if transport is not None:
+                    events = select.POLLIN if transport.reading(True) else 0
+                    events |= select.POLLOUT if transport.writing(bool(self._unsent)) else 0
             data = lost = None
             if broker is not None:
                 lost = self._connect(broker)
                 continue
-            readable = self._wait_for_io(transport, writing, deadline)
+            readable = self._wait_for_io(transport, events, deadline)
             if readable and transport is not None:
                 try:
-                    if transport.concurrent:
-                        data = transport.receive()
+                    if self._concurrent:
+                        data = transport.recv(READ_SIZE)
                     else:
                         with self.lock:
-                            data = transport.receive()
+                            data = transport.recv(READ_SIZE)
                 except OSError as error:
-                    lost = _reason(error)
+                    lost = reason(error)
                 else:
-                    if data == b"":
+                    if data is not None and not data:
                         lost = "connection aborted"
 
-    def _wait_for_io(self, transport: Transport | None, writing: bool, deadline: float | None) -> bool:
-        """Wait for the socket, a caller, or the time. Returns whether the socket can be read."""
+    def _wait_for_io(self, transport: Transport | None, events: int, deadline: float | None) -> bool:
+        """Wait for the transport, a caller, or the time. Returns whether the transport can be read."""
         timeout = None if deadline is None else max(0.0, deadline - monotonic()) * 1000 + 1
         if transport is not None:
-            self._poll.modify(transport.fileno(), select.POLLIN | (select.POLLOUT if writing else 0))
+            self._poll.modify(transport.fileno(), events)
         ready = False
-        for fd, events in self._poll.poll(timeout):
+        for fd, came in self._poll.poll(timeout):
             if transport is not None and fd == transport.fileno():
-                ready = bool(events & ~select.POLLOUT)
+                ready = bool(came & ~select.POLLOUT)
             else:
                 self._unwake()
         return ready
@@ -244,60 +235,61 @@ class Driver:
 
     def _connect(self, broker: BrokerAddress) -> str | None:
         """Open a transport. Returns what went wrong, if anything did."""
+        options = self.core.options
+        host, port = broker.host, broker.port_or_default
+        transport: Transport | None
         try:
-            connecting = Connecting(broker, self.core.options)
+            kind = kind_for(options, broker)
+            if kind in (tcp, tls):
+                with resolving():
+                    addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+                transport = self._proceed(Connecting(broker, options.at(broker), kind is tls, addresses))
+            else:
+                transport = kind(self.core.owner, host, port)
         except OSError as error:
-            return _reason(error)
-        try:
-            transport = self._proceed(connecting)
-        except OSError as error:
-            return _reason(error)
-        finally:
-            connecting.close()
+            return reason(error)
         if transport is None:
             return None
         with self.lock:
-            self._transport = transport
-            self._unsent.clear()
+            self._use(transport)
             self._poll.register(transport.fileno(), select.POLLIN)
-            self.core.transport_connected(monotonic(), encrypted=transport.encrypted, local=transport.local)
         return None
 
     def _proceed(self, connecting: Connecting) -> Transport | None:
         """Wait for a connection, unless it is not wanted any more."""
         core = self.core
-        while True:
-            try:
-                return connecting.proceed()
-            except Blocked as blocked:
-                writing = blocked.writing
-            poll = select.poll()
-            assert self._wake is not None
-            poll.register(self._wake[0], select.POLLIN)
-            poll.register(connecting.fileno(), select.POLLOUT if writing else select.POLLIN)
-            with self.lock:
-                core.tick(monotonic())
-                if core.phase is not Phase.CONNECTING:
-                    return None
-                deadline = core.deadline()
-            timeout = None if deadline is None else max(0.0, deadline - monotonic()) * 1000 + 1
-            if any(fd == self._wake[0] for fd, _ in poll.poll(timeout)):
-                self._unwake()
+        try:
+            while True:
+                try:
+                    return connecting.proceed()
+                except Blocked as blocked:
+                    writing = blocked.writing
+                poll = select.poll()
+                assert self._wake is not None
+                poll.register(self._wake[0], select.POLLIN)
+                poll.register(connecting.fileno(), select.POLLOUT if writing else select.POLLIN)
+                with self.lock:
+                    core.tick(monotonic())
+                    if core.phase is not Phase.CONNECTING:
+                        return None
+                    deadline = core.deadline()
+                timeout = None if deadline is None else max(0.0, deadline - monotonic()) * 1000 + 1
+                if any(fd == self._wake[0] for fd, _ in poll.poll(timeout)):
+                    self._unwake()
+        finally:
+            connecting.close()
 
     def _drop(self) -> None:
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            self._poll.unregister(transport.fileno())
-            transport.close()
-            self._unsent.clear()
-            self._buffered = 0
+        if self._transport is not None:
+            self._poll.unregister(self._transport.fileno())
+        super()._drop()
 
     # -- fork --------------------------------------------------------------------------------------------------
 
     def forked(self) -> None:
         """This is the child of a fork: the connection, its thread and its bytes are the parent's."""
-        self.lock = threading.RLock()
-        self._condition = threading.Condition(self.lock)
+        self.lock = lock = threading.RLock()
+        self._condition = threading.Condition(lock)
         self._waiters = 0
         self._thread = self._latest_thread = None
         transport, self._transport = self._transport, None
@@ -308,11 +300,7 @@ class Driver:
             for end in wake:
                 os.close(end)
         if self.core.wanted:
-            self.core.abort(ConnectionError(text="the process was forked: this connection is the parent's"))
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error) or type(error).__name__
+            self.core.abort(InternalError(text="the process was forked: this connection is the parent's"))
 
 
 def _after_fork() -> None:

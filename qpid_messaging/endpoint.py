@@ -1,4 +1,4 @@
-"""What the blocking Connection, Session, Sender and Receiver have in common."""
+"""What Connection, Session, Sender and Receiver have in common, blocking or async."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .core.endpoint import Endpoint as EndpointCore
-    from .driver import Driver
+    from .engine import Engine
+    from .verbs.waiting import Verb
 
 __all__ = ["Endpoint"]
 
@@ -18,7 +19,7 @@ class Endpoint:
     """The base of Connection, Session, Sender and Receiver."""
 
     _core: EndpointCore
-    _driver: Driver
+    _driver: Engine
 
     @property
     def error(self) -> Exception | None:
@@ -33,8 +34,8 @@ class Endpoint:
         """Be told at once when an error is found, rather than by the next blocking call, which raises it all the same.
 
         Args:
-            handler: called with this endpoint and the error, in the connection's I/O thread or whichever finds it. It
-                must not call the messaging API.
+            handler: called with this endpoint and the error, in the connection's I/O thread or whichever finds it; with
+                `qpid_messaging.aio` in the event loop. It must not call the messaging API.
         """
         with self._driver.lock:
             self._core.on_error = None if handler is None else lambda error: _call(handler, self, error)
@@ -64,17 +65,17 @@ class Endpoint:
     def _is_closed(self) -> bool:
         raise NotImplementedError
 
-    def _ewait(self, predicate: Callable[[], object], timeout: float | None = None) -> bool:
+    def _ewait(self, predicate: Callable[[], object], timeout: float | None = None) -> Verb[bool]:
         """Wait until something is true, or until this endpoint fails, and raise then."""
-        result = self._driver.wait(lambda: self.get_error() is not None or predicate(), timeout)
+        came = yield (lambda: self.get_error() is not None or predicate()), timeout
         self.check_error()
-        return result
+        return came
 
-    def _ecwait(self, predicate: Callable[[], object], timeout: float | None = None) -> bool:
+    def _ecwait(self, predicate: Callable[[], object], timeout: float | None = None) -> Verb[bool]:
         """As `_ewait`, and raise also where this endpoint is closed."""
-        result = self._ewait(lambda: self._is_closed() or predicate(), timeout)
+        came = yield from self._ewait(lambda: self._is_closed() or predicate(), timeout)
         self.check_closed()
-        return result
+        return came
 
 
 def _call(handler: Callable[[Any, Exception], object], endpoint: Endpoint, error: Exception) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -61,18 +62,24 @@ def _is_pooled(thread: threading.Thread) -> bool:
     return thread.name.startswith(("AnyIO worker thread", "Trio thread", "asyncio_"))
 
 
+@pytest.fixture(scope="session")
+def kept_running() -> set[int]:
+    """Ids of processes that a fixture of a wider scope started during a test, in place of others of its own."""
+    return set()
+
+
 @pytest.fixture(autouse=True)
-def nothing_left_running() -> Iterator[None]:
+def nothing_left_running(kept_running: set[int]) -> Iterator[None]:
     """Fails a test that leaves a thread or a process behind, and ends the process.
 
-    What fixtures of a wider scope started before the test is theirs to end.
+    What fixtures of a wider scope started before the test is theirs to end, and what they keep running.
     """
     threads, children = set(threading.enumerate()), _children()
     yield
     left = [t for t in threading.enumerate() if t not in threads and not _is_pooled(t)]
     for thread in left:
         thread.join(SETTLE)
-    orphans = _children() - children
+    orphans = _children() - children - kept_running
     for pid in orphans:
         os.kill(pid, signal.SIGKILL)
     left = [t for t in left if t.is_alive()]
@@ -99,3 +106,14 @@ def spec() -> Path:
     if not folder.is_dir():
         pytest.skip("the specification is not beside this checkout")
     return folder
+
+
+@pytest.fixture
+def own_log() -> Iterator[None]:
+    """Let the loggers of the broker and of the client be set up anew, and give them back as they were."""
+    loggers = [logging.getLogger(name) for name in ("qpid_server", "qpid_messaging")]
+    kept = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    yield
+    for logger, (handlers, level, propagate) in zip(loggers, kept, strict=True):
+        logger.handlers[:], logger.propagate = handlers, propagate
+        logger.setLevel(level)

@@ -258,7 +258,9 @@ class ClientConnection(Connection):
         choose_mechanism: given what the broker offers, the SASL mechanism to use; may raise `SASLError`.
         client_properties: told to the broker in start-ok.
         virtual_host: asked for in connection.open.
+        locale: asked for in start-ok.
         heartbeat: seconds between heartbeats wanted; 0 is none.
+        max_channels: the most channels wanted.
         max_frame_size: bytes of the largest frame wanted.
         max_message_size: bytes of the largest command with all its segments that is accepted.
 
@@ -272,7 +274,9 @@ class ClientConnection(Connection):
         *,
         client_properties: dict[str, Any] | None = None,
         virtual_host: str = "",
+        locale: str = "en_US",
         heartbeat: int = 0,
+        max_channels: int = 65536,
         max_frame_size: int = MAX_FRAME_SIZE,
         max_message_size: int = 1 << 30,
     ) -> None:
@@ -281,6 +285,8 @@ class ClientConnection(Connection):
         self._choose_mechanism = choose_mechanism
         self._client_properties = client_properties or {}
         self._virtual_host = virtual_host
+        self._locale = locale
+        self._max_channels = max_channels
         self._wanted_heartbeat = heartbeat
         self._mechanism: Mechanism | None = None
         self.queue(PROTOCOL_HEADER)
@@ -327,7 +333,7 @@ class ClientConnection(Connection):
                 client_properties=self._client_properties,
                 mechanism=self._mechanism.name,
                 response=self._mechanism.initial(),
-                locale="en_US",
+                locale=self._locale,
             )
         )
         self.state = State.TUNE
@@ -349,7 +355,7 @@ class ClientConnection(Connection):
         except SASLError as error:
             raise AuthenticationError(str(error)) from error
         frame_size = min(self.max_frame_size, tune.max_frame_size or MAX_FRAME_SIZE)
-        channel_max = 65535 if tune.channel_max is None else tune.channel_max
+        channel_max = min(65535 if tune.channel_max is None else tune.channel_max, self._max_channels - 1)
         heartbeat = self._wanted_heartbeat
         if heartbeat:
             heartbeat = max(heartbeat, tune.heartbeat_min or 0)

@@ -132,6 +132,11 @@ class RangeSet:  # noqa: PLW1641  (a set that changes has no hash)
                 result.add(max(lower, other_lower), min(upper, other_upper))
         return result
 
+    def covers(self, lower: int, upper: int) -> bool:
+        """Whether every number from `lower` to `upper` inclusive is in the set."""
+        at = bisect_left(self._uppers, upper)
+        return at < len(self._lowers) and self._lowers[at] <= lower
+
     @property
     def lower(self) -> int:
         """The smallest number of the set. Raises IndexError for an empty one."""

@@ -215,7 +215,7 @@ class Session:
         self._outstanding = {}
         return lost
 
-    def resume(self, expected: int | None) -> list[Any]:
+    def resume(self, expected: int | None, commit: tuple[int, Any] | None = None) -> list[Any]:
         """Take up the session where the peer stands, after an `Expected` event.
 
         Commands below `expected` have been received: their completion will be announced, or was already. Those from
@@ -223,6 +223,11 @@ class Session:
         numbering goes on all the same, so that no id ever means two commands under one name. 0 comes from peers that
         say so for a session that they have just made, and that want its numbering to start there: then ids are given
         anew.
+
+        Args:
+            expected: the id of the first command that the peer has not received.
+            commit: id and token of a tx.commit below `expected`. It is never sent again, but its completion is waited
+                for as well.
 
         Returns:
             The tokens of commands that are completed already.
@@ -248,6 +253,9 @@ class Session:
                     self._outstanding[id] = sent
                 elif sent.token is not None:
                     completed.append(sent.token)
+        if commit is not None:
+            id, token = commit
+            self._outstanding[id] = Sent(c.TxCommit(), None, None, token, False)
         self._settle()
         return completed
 
@@ -296,9 +304,11 @@ class Session:
 
     def complete(self, id: int) -> None:
         """The command of the peer has been carried out. Announced with the connection's next `data_to_send`."""
-        self._mark_done(id)
-        if self._syncs:
-            self._complete_syncs()
+        self._done.add(id)
+        if not self._unannounced:
+            self._unannounced = True
+            if self._connection is not None:
+                self._connection.unannounced.append(self)
 
     def complete_range(self, lower: int, upper: int) -> None:
         """As `complete`, for all ids from `lower` to `upper`, both included."""
@@ -309,6 +319,7 @@ class Session:
         """Announce the completed commands with one session.completed, where there are new ones."""
         if not self._unannounced or self._connection is None:
             return
+        self._complete_syncs()
         self._unannounced = False
         done = in_window(self._done)
         if done.range_count() <= _FRAGMENTED:
@@ -396,17 +407,15 @@ class Session:
             if spans:
                 return
             del self._syncs[0]
-            self._mark_done(id)
+            self.complete(id)
+
+    @property
+    def all_done(self) -> bool:
+        """Every command that came in so far is completed."""
+        return all(self._is_done(*span) for span in (*self._spans, (self._span_start, self.next_incoming - 1)))
 
     def _is_done(self, lower: int, upper: int) -> bool:
-        return lower > upper or not RangeSet.of(lower, upper).difference(self._done)
-
-    def _mark_done(self, id: int) -> None:
-        self._done.add(id)
-        if not self._unannounced:
-            self._unannounced = True
-            if self._connection is not None:
-                self._connection.unannounced.append(self)
+        return lower > upper or self._done.covers(lower, upper)
 
     def _receive_result(self, id: int, command: c.ExecutionResult, events: list[Event]) -> None:
         of = expand(command.command_id or 0, self.next_id)

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import enum
 import logging
-import os
 import re
-import socket
-import sys
-from functools import cache
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qpid_address import AddressError, BrokerURL
-
-from ..amqp import sasl
 from ..amqp.commands import CloseCode, DetachCode
 from ..amqp.connection import AuthenticationError, ClientConnection
 from ..amqp.connection import VersionError as WireVersionError
@@ -32,6 +25,7 @@ from ..amqp.events import (
     Opened,
     Result,
 )
+from ..broker_events import BrokerEvent, BrokerFailed, BrokerFound, BrokerLost, BrokerTried
 from ..exceptions import (
     AuthenticationFailure,
     ConnectError,
@@ -42,14 +36,19 @@ from ..exceptions import (
 )
 from ..reconnect import ReconnectPolicy
 from .endpoint import Endpoint
+from .failover_updates import FailoverUpdates
 from .link import LinkState
+from .login import choose_mechanism, client_properties
 from .nodes import NodeCache
 from .session import SessionCore
 from .statistics import Statistics
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qpid_address import BrokerAddress
 
+    from ..amqp import sasl
     from ..amqp.session import Session
     from ..options import ConnectionOptions
 
@@ -95,6 +94,7 @@ class ConnectionCore(Endpoint):
         node_cache: what names were lately found to be.
         stats: what the connection went through.
         username: who the broker takes us for.
+        on_broker: called with what becomes of brokers.
     """
 
     def __init__(self, options: ConnectionOptions, name: str) -> None:
@@ -109,6 +109,8 @@ class ConnectionCore(Endpoint):
         self.policy = ReconnectPolicy(options)
         self.stats = Statistics()
         self.username: str | None = None
+        self.on_broker: Callable[[BrokerEvent], object] | None = None
+        self._updates = FailoverUpdates(self, self._learn)
         self._by_wire: dict[Session, SessionCore] = {}
         self._retry_at = 0.0
         self._began = 0.0
@@ -119,10 +121,13 @@ class ConnectionCore(Endpoint):
         # a broker that lets us in and drops us at once shall not be asked a thousand times a second.
         self._useful = False
         self._lost_at: float | None = None
+        self._failure: ConnectionError | None = None
         self._heard = False
         self._encrypted = False
         self._local = True
         self._warned_of_plain = False
+        # The options for the broker that is tried or ours: its own URL may say who to be there.
+        self._here = options
         # What is to be said to a broker that is not ours any more: close-ok, or what it did wrong.
         self._last_words = b""
 
@@ -143,9 +148,17 @@ class ConnectionCore(Endpoint):
             for link in [*session.senders, *session.receivers]
         )
 
+    @property
+    def holdup(self) -> str:
+        """What whoever waits for it to be settled waits for: the broker, and what became of the last attempt."""
+        if self.phase is Phase.OPEN:
+            return self._text("its links are not set up yet")
+        return self._text("no answer") if self._failure is None else str(self._failure)
+
     def attach(self, now: float) -> None:
         """Want to be connected."""
         if not self.wanted:
+            self._suspend()  # one that the broker has not agreed to close yet is not waited for
             self.wanted = True
             self.phase = Phase.WAITING
             self._retry_at = self.policy.begin(now, initial=True)
@@ -154,6 +167,7 @@ class ConnectionCore(Endpoint):
         """Want not to be."""
         self.wanted = False
         if self.phase is Phase.OPEN and self.wire is not None:
+            self._updates.end()
             self.wire.close()
             self.phase = Phase.CLOSING
             self._began = now
@@ -168,6 +182,13 @@ class ConnectionCore(Endpoint):
     def abort(self, error: MessagingError) -> None:
         """Give up, whatever was wanted."""
         self._give_up(error)
+
+    def set_option(self, name: str, value: object) -> None:
+        """Change an option; see `ConnectionOptions.set`."""
+        replaced = self.options.reconnect_urls
+        self.options.set(name, value)
+        if self.options.reconnect_urls_replace and self.options.reconnect_urls is not replaced:
+            self.policy.forget()
 
     def session(self, name: str, transactional: bool, continues: bool) -> SessionCore:
         """A new session; see `SessionCore`."""
@@ -198,12 +219,12 @@ class ConnectionCore(Endpoint):
         except MessagingError as error:
             self._give_up(error)
             return None
+        self._here = self.options.at(broker)
         self.phase = Phase.CONNECTING
         self._began = self._last_in = now
         self._heard = False
         self.stats.attempts += 1
-        if self.options.reconnect_log and self._lost_at is not None:
-            log.warning("trying: %s", _where(broker))
+        self._tell(BrokerTried(*_place(broker), self.policy.attempts), logged=self._lost_at is not None)
         return broker
 
     def transport_connected(self, now: float, *, encrypted: bool = False, local: bool = True) -> None:
@@ -217,12 +238,15 @@ class ConnectionCore(Endpoint):
         if self.phase is not Phase.CONNECTING:
             return
         self._encrypted, self._local = encrypted, local
-        options = self.options
+        options = self._here
         self.wire = ClientConnection(
             self._choose_mechanism,
             client_properties=client_properties(options.client_properties),
-            virtual_host=(options.url.virtual_host or "") if options.url is not None else "",
+            virtual_host=options.virtualhost,
+            locale=options.locale,
             heartbeat=ceil(options.heartbeat) if options.heartbeat else 0,
+            max_channels=options.max_channels,
+            max_frame_size=options.max_frame_size,
         )
         self.phase = Phase.OPENING
         self._last_in = now
@@ -289,36 +313,32 @@ class ConnectionCore(Endpoint):
         if self.phase is Phase.CLOSING:
             return self._began + CLOSE_TIMEOUT
         heartbeat = self._heartbeat()
-        if heartbeat:
-            silent = self._last_in + 2 * heartbeat
-            return min(silent, self._next_beat) if self.phase is Phase.OPEN else silent
-        if self.phase in (Phase.CONNECTING, Phase.OPENING) and self._limits_attempts():
-            return self._began + ATTEMPT_TIMEOUT
-        return None
+        silent = self._last_in + 2 * heartbeat if heartbeat else None
+        if self.phase is Phase.OPEN:
+            return None if silent is None else min(silent, self._next_beat)
+        times = (silent, self._to_be_open())
+        return min((time for time in times if time is not None), default=None)
 
     def tick(self, now: float) -> None:
         """The time is `now`: see to heartbeats. To be called after reading what there is to read."""
         if self.phase in (Phase.IDLE, Phase.WAITING):
             return
         if self.phase is Phase.CLOSING:
-            if now - self._began >= CLOSE_TIMEOUT:
+            if now >= self._began + CLOSE_TIMEOUT:
                 self._end()
             return
         heartbeat = self._heartbeat()
         if heartbeat:
-            if now - self._last_in >= 2 * heartbeat:
+            if now >= self._last_in + 2 * heartbeat:
                 self._silent(now, f"nothing came for {2 * heartbeat:g} seconds")
             elif self.phase is Phase.OPEN and now >= self._next_beat:
                 if not self._wrote and self.wire is not None:
                     self.wire.send_heartbeat()
                 self._wrote = False
                 self._next_beat = now + heartbeat / 2
-        elif (
-            self.phase in (Phase.CONNECTING, Phase.OPENING)
-            and self._limits_attempts()
-            and now - self._began >= ATTEMPT_TIMEOUT
-        ):
-            error = ConnectError(text=self._text(f"no answer within {ATTEMPT_TIMEOUT:g} seconds"))
+        to_be_open = self._to_be_open() if self.phase in (Phase.CONNECTING, Phase.OPENING) else None
+        if to_be_open is not None and now >= to_be_open:
+            error = ConnectError(text=self._text(f"no answer within {to_be_open - self._began:g} seconds"))
             self._lost(now, error, answered=False)
 
     # -- events ------------------------------------------------------------------------------------------------
@@ -360,19 +380,28 @@ class ConnectionCore(Endpoint):
         self.phase = Phase.OPEN
         self._useful = False
         self.policy.succeeded()
-        self.policy.learn(_known_hosts(event.known_hosts))
+        self._learn(event.known_hosts)
         self.resumes = self.options.reconnect and wire.server_properties.get("product") != _OTHER_SESSIONS
         self.node_cache.clear()
         self._wrote = False
         self._next_beat = now + self._heartbeat() / 2
+        without: float | None = None
         if self._lost_at is not None:
+            without = now - self._lost_at
             self.stats.fail_overs += 1
-            self.stats.seconds_without_broker += now - self._lost_at
+            self.stats.seconds_without_broker += without
             self._lost_at = None
-            if self.options.reconnect_log:
-                log.warning("reconnect succeeded: %s", _where(self.policy.current))
+        found = BrokerFound(*_place(self.policy.current), self.policy.attempts, without)
+        self._tell(found, logged=without is not None)
+        if self.options.failover_updates:
+            self._updates.subscribe()
         for session in list(self.sessions.values()):
             session.reconcile()
+
+    def _learn(self, urls: list[str]) -> None:
+        """A broker told where its cluster is."""
+        if self.policy.learn(urls):
+            log.info("%s tells of brokers: %s", _where(self.policy.current), ", ".join(urls))
 
     def _closed(self, event: Closed, now: float) -> None:
         if self.phase is Phase.CLOSING or not event.by_peer:
@@ -404,6 +433,8 @@ class ConnectionCore(Endpoint):
 
     def _lost(self, now: float, error: ConnectionError, *, answered: bool, fatal: bool = False) -> None:
         was_open = self.phase is Phase.OPEN
+        attempt = self.policy.attempts
+        self._failure = error
         self._suspend()
         if was_open:
             self._lost_at = now
@@ -411,15 +442,23 @@ class ConnectionCore(Endpoint):
             retry_at = self.policy.begin(now) if self.options.reconnect else None
         else:
             retry_at = self.policy.failed(now, answered=answered, fatal=fatal)
+        place = _place(self.policy.current)
+        if was_open:
+            event: BrokerEvent = BrokerLost(*place, error)
+        else:
+            event = BrokerFailed(*place, attempt, error, None if retry_at is None else retry_at - now)
+        self._tell(event, logged=self.options.reconnect)
         if retry_at is None:
             self._give_up(error)
             return
         self._retry_at = retry_at
         self.phase = Phase.WAITING
-        if self.options.reconnect_log and self.options.reconnect:
-            log.warning("recoverable error[attempt %s]: %s", self.policy.attempts, error)
-            if retry_at > now:
-                log.warning("sleeping %.3g seconds", retry_at - now)
+
+    def _tell(self, event: BrokerEvent, *, logged: bool) -> None:
+        if logged and self.options.reconnect_log:
+            log.warning("%s", event)
+        if self.on_broker is not None:
+            self.on_broker(event)
 
     def _give_up(self, error: MessagingError) -> None:
         self._suspend()
@@ -439,35 +478,25 @@ class ConnectionCore(Endpoint):
         self.wire = None
         for session in list(self.sessions.values()):
             session.suspend()
-            if session.closed and session.closing:
-                self.forget_session(session)
 
     def _heartbeat(self) -> float:
         """Seconds between heartbeats: as agreed with the broker, and before that as wanted; 0 is none."""
-        wanted = self.options.heartbeat or 0
+        wanted = self._here.heartbeat or 0
         if wanted and self.phase is Phase.OPEN and self.wire is not None:
             return self.wire.heartbeat or wanted
         return wanted
 
-    def _limits_attempts(self) -> bool:
-        return self.options.reconnect
+    def _to_be_open(self) -> float | None:
+        """When the broker that is tried has to have let us in; None is never."""
+        timeout = self._here.connect_timeout
+        if not timeout and self.options.reconnect and not self._here.heartbeat:
+            timeout = ATTEMPT_TIMEOUT
+        return self._began + timeout if timeout else None
 
     def _choose_mechanism(self, offered: list[str]) -> sasl.Mechanism:
-        options = self.options
-        permitted = options.sasl_mechanisms.split() if options.sasl_mechanisms else None
+        options = self._here
         self.username = options.username
-        if options.sasl_min_ssf and not self._encrypted:
-            raise sasl.SASLError(f"sasl_min_ssf is {options.sasl_min_ssf}, and the connection is not encrypted")
-        mechanism = sasl.choose(
-            offered,
-            options.username,
-            options.password,
-            permitted=permitted,
-            trace=f"{options.username or 'anonymous'}@{socket.gethostname()}",
-            service=options.sasl_service,
-            host=self.policy.current.host if self.policy.current is not None else "",
-            certified=self._encrypted and options.ssl_certfile is not None,
-        )
+        mechanism = choose_mechanism(offered, options, self.policy.current, encrypted=self._encrypted)
         if mechanism.reveals_password and not (self._encrypted or self._local or self._warned_of_plain):
             self._warned_of_plain = True
             log.warning(
@@ -484,6 +513,10 @@ class ConnectionCore(Endpoint):
 _AUTHENTICATION = re.compile("authenticat|credential|sasl|mechanism", re.IGNORECASE)
 
 
+def _place(broker: BrokerAddress | None) -> tuple[str, int]:
+    return ("", 0) if broker is None else (broker.host, broker.port_or_default)
+
+
 def _where(broker: BrokerAddress | None) -> str:
     if broker is None:
         return "no broker"
@@ -492,39 +525,3 @@ def _where(broker: BrokerAddress | None) -> str:
 
 def _refused(reason: str | None) -> bool:
     return reason is not None and "refused" in reason.lower()
-
-
-def _known_hosts(urls: list[str]) -> list[BrokerAddress]:
-    """The brokers that a broker told us of; what does not parse is a matter for the log."""
-    brokers: list[BrokerAddress] = []
-    for url in urls:
-        if not url:
-            continue
-        try:
-            brokers += BrokerURL.parse(url).addresses
-        except AddressError as error:
-            log.warning("known-hosts: %r is no broker URL: %s", url, error)
-    return brokers
-
-
-@cache
-def _version() -> str:
-    from importlib import metadata  # noqa: PLC0415 - 20 ms of import, needed at the first connection only
-
-    try:
-        return metadata.version("qpid-messaging")
-    except metadata.PackageNotFoundError:
-        return "unidentified"
-
-
-def client_properties(given: dict[str, Any]) -> dict[str, Any]:
-    """What a client tells a broker about itself: the names that Qpid's tools look at, and what the application adds."""
-    return {
-        "product": "qpid python client",
-        "qpid.client_version": _version(),
-        "platform": os.name,
-        "qpid.client_process": os.path.basename(sys.argv[0] if sys.argv else ""),
-        "qpid.client_pid": os.getpid(),
-        "qpid.client_ppid": os.getppid(),
-        **given,
-    }

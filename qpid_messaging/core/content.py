@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from qpid_address import AddressError, parse
-
+from ..address import ParseError, parse
 from ..amqp.codec import decode_list, decode_map, encode_header, encode_list, encode_map
 from ..amqp.commands import DeliveryMode, DeliveryProperties, MessageProperties, ReplyTo
 from ..amqp.errors import EncodeError as WireEncodeError
 from ..amqp.errors import ProtocolError
+from ..amqp.values import Timestamp
 from ..exceptions import DecodeError, EncodeError
 from ..message import Message
 
@@ -113,9 +113,21 @@ def encode_message_header(message: Message, subject: str | None, routing_key: st
 
 
 def fill_message(
-    message: Message, delivery: DeliveryProperties | None, properties: MessageProperties | None, body: bytes | None
+    message: Message,
+    delivery: DeliveryProperties | None,
+    properties: MessageProperties | None,
+    body: bytes | None,
+    *,
+    decode: bool = True,
 ) -> None:
     """Set every field of a received message.
+
+    Args:
+        message: the message.
+        delivery: its delivery-properties.
+        properties: its message-properties.
+        body: its body.
+        decode: whether maps and lists are decoded; otherwise they stay the bytes that came.
 
     Raises:
         DecodeError: the body is not what the content type says.
@@ -153,10 +165,10 @@ def fill_message(
         if delivery.routing_key is not None:
             headers[ROUTING_KEY] = delivery.routing_key
         if delivery.timestamp is not None:
-            headers[TIMESTAMP] = delivery.timestamp
+            headers[TIMESTAMP] = Timestamp(delivery.timestamp)
     message.properties = headers
     message.content_type = content_type
-    message.content = decode_content(body, content_type)
+    message.content = decode_content(body, content_type) if decode or content_type in _TEXT else body
 
 
 def to_reply_to(address: str) -> ReplyTo:
@@ -167,7 +179,7 @@ def to_reply_to(address: str) -> ReplyTo:
     """
     try:
         name, subject, options = parse(address)
-    except AddressError as error:
+    except ParseError as error:
         raise EncodeError(text=f"reply_to is no address: {error}") from error
     if ((options or {}).get("node") or {}).get("type") == "topic":
         return ReplyTo(exchange=name, routing_key=subject)

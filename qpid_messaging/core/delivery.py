@@ -51,7 +51,7 @@ class Delivery:
         message.__dict__.update(_EMPTY)
         message._delivery = self
         delivery, properties = self._decode()
-        fill_message(message, delivery, properties, self.body)
+        fill_message(message, delivery, properties, self.body, decode=self.receiver.decodes)
         # The application's message holds this for as long as it likes: the bytes are decoded and need not stay.
         self.body = None
         return message

@@ -6,8 +6,7 @@ import enum
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from qpid_address import AddressError, parse
-
+from ..address import ParseError, parse
 from ..exceptions import MalformedAddress, MessagingError
 from . import nodes
 from .endpoint import Endpoint
@@ -18,6 +17,10 @@ if TYPE_CHECKING:
     from ..amqp.commands import Command
     from .session import SessionCore
     from .tasks import Steps
+
+
+#: The part of a capacity that may be left before more is asked for.
+THRESHOLD = 0.5
 
 
 class LinkState(enum.Enum):
@@ -63,7 +66,7 @@ class LinkCore(Endpoint):
             raise MalformedAddress(text=f"a {self.ROLE}'s address is text, not {address!r}")
         try:
             name, subject, options = parse(address)
-        except AddressError as error:
+        except ParseError as error:
             raise MalformedAddress(text=str(error)) from error
         options = dict(options or {})
         if address.startswith("#"):
@@ -86,6 +89,11 @@ class LinkCore(Endpoint):
     def linked(self) -> bool:
         """Whether it can be used now."""
         return self.state is LinkState.LINKED
+
+    def close(self) -> None:
+        """Want it to be closed."""
+        self.closing = True
+        self.session.reconcile()
 
     def reconcile(self) -> None:
         """Link what is not linked, unlink what is closing. The session is attached."""
@@ -135,7 +143,10 @@ class LinkCore(Endpoint):
         # After a fail-over the cache is empty: what one broker has the other need not have.
         known = cache.get(self.name)
         node = yield from nodes.resolve(self.name, self.options, self.ROLE, known)
-        cache.put(self.name, node)
+        # A queue and an exchange may have one name, which means the queue then: who asks for the topic by its type says
+        # nothing of the plain name.
+        if node.kind == "queue" or not (self.options.get("node") or {}).get("type"):
+            cache.put(self.name, node)
         return node
 
     def _unlink_and_delete(self) -> Steps[None]:

@@ -25,7 +25,7 @@ from ..amqp.commands import (
 )
 from ..constants import UNLIMITED, Constant
 from .delivery import Delivery
-from .link import LinkCore, LinkState
+from .link import THRESHOLD, LinkCore, LinkState
 from .nodes import bindings, override
 from .transfers import transfer_ids
 
@@ -55,7 +55,9 @@ class ReceiverCore(LinkCore):
         incoming: what has come and was not fetched.
         fetching: how many calls wait for a message.
         draining: whether the broker is asked for all that it has for us before it says that it did.
+        threshold: the part of the capacity below which it is filled again.
         explicit: whether messages are to be accepted; the others are settled as they come.
+        decodes: whether maps and lists are decoded for the application.
     """
 
     ROLE = "receiver"
@@ -64,10 +66,12 @@ class ReceiverCore(LinkCore):
         super().__init__(session, address)
         self.destination = destination
         self.capacity = capacity
+        self.threshold = THRESHOLD
         self.incoming: deque[Delivery] = deque()
         self.fetching = 0
         self.draining = False
         self.explicit = True
+        self.decodes = not session.connection.options.disable_auto_decode
         # Messages that the broker may still send; None is no limit.
         self._credit: int | None = 0
         self._bytes_open = False
@@ -222,13 +226,17 @@ class ReceiverCore(LinkCore):
 
     def take(self) -> Delivery | None:
         """The next message, if one has come; from now on it is to be acknowledged."""
-        if not self.incoming or self.state is not LinkState.LINKED:
+        if not self.has_message():
             return None
         delivery = self.incoming.popleft()
         self.session.unacked[delivery] = None
         if self.capacity.__class__ is int and self.capacity:
             self.grant()
         return delivery
+
+    def has_message(self) -> bool:
+        """Whether `take` gives one."""
+        return bool(self.incoming) and self.state is LinkState.LINKED
 
     def available(self) -> int:
         """How many messages have come and were not fetched."""
@@ -256,7 +264,7 @@ class ReceiverCore(LinkCore):
             ahead = credit + len(self.incoming)
             if capacity:
                 missing = capacity - ahead
-                if missing > 0 and missing >= ceil(capacity / 2):
+                if missing > 0 and ahead <= ceil(self.threshold * capacity):
                     self._send_flow(missing)
                     self._credit = credit + missing
                 elif missing < 0 and credit:
@@ -272,6 +280,12 @@ class ReceiverCore(LinkCore):
         self.draining = True
         self._flush_again = type(self._halting) is MessageFlush
         self.grant()
+
+    def withdraw(self) -> None:
+        """A fetch was given up: take the credit on its behalf back. What has come already is for the next one."""
+        usable = self.state is LinkState.LINKED and not self.closing and self._halting is None
+        if usable and self.capacity == 0 and self._credit and self._credit + len(self.incoming) > self.fetching:
+            self._halt(MessageStop(destination=self.destination))
 
     def set_capacity(self, capacity: int | Constant) -> None:
         """Change the capacity."""

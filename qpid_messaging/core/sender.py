@@ -10,7 +10,7 @@ from ..amqp.commands import MessageTransfer
 from ..amqp.framing import encode
 from ..constants import UNLIMITED, Constant
 from .content import encode_content, encode_message_header
-from .link import LinkCore, LinkState
+from .link import THRESHOLD, LinkCore, LinkState
 from .nodes import bindings
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class SenderCore(LinkCore):
         durable: whether messages that do not say are durable.
 
     Attributes:
+        threshold: the part of the capacity that may be left before the broker is asked for completion.
         queued: messages given to `send`.
         settled: those of them that the broker completed.
     """
@@ -52,6 +53,7 @@ class SenderCore(LinkCore):
     ) -> None:
         super().__init__(session, address)
         self.capacity = capacity
+        self.threshold = THRESHOLD
         self.durable = durable
         self.queued = 0
         self.settled = 0
@@ -158,10 +160,7 @@ class SenderCore(LinkCore):
         self.queued += 1
         if not sync:
             self._unsynced += 1
-            capacity = self.capacity
-            # Ask in time: when half of the capacity is used, not when the sender stands still.
-            if self._unsynced >= (_SYNC_EVERY if capacity is UNLIMITED else min(_SYNC_EVERY, ceil(capacity / 2))):  # type: ignore[operator]
-                sync = True
+            sync = self._unsynced >= (_SYNC_EVERY if self.capacity is UNLIMITED else self._most_unsynced())
         if sync:
             self._unsynced = 0
         session = self.session
@@ -169,6 +168,11 @@ class SenderCore(LinkCore):
             session.pending.append((self, header, body))
             return 0
         return self._transfer(header, header_frame, body, sync)
+
+    def _most_unsynced(self) -> int:
+        """Ask in time: when the capacity left is down to the threshold, not when the sender stands still."""
+        capacity: int = self.capacity  # type: ignore[assignment]
+        return min(_SYNC_EVERY, max(1, capacity - ceil(self.threshold * capacity)))
 
     def transfer(self, header: bytes, body: bytes | None) -> None:
         """Put a message on the wire that had to wait for the link."""

@@ -45,7 +45,7 @@ from ..exceptions import (
 )
 from .endpoint import Endpoint
 from .link import LinkState
-from .settlement import Committed, Settled, settlement
+from .settlement import Committed, Selected, Settled, settlement
 from .tasks import Task
 from .transfers import transfer_ids
 
@@ -100,6 +100,8 @@ class SessionCore(Endpoint):
         unacked: what the application fetched and did not acknowledge.
         acking: what it acknowledged without the broker having confirmed it.
         recovering: whether messages wait to be sent again.
+        selected: whether the broker has completed tx.select: from then on the outcome of a commit can be looked up.
+        commits: transactions that were committed.
         committing, aborting: whether a commit or rollback goes on.
     """
 
@@ -117,6 +119,8 @@ class SessionCore(Endpoint):
         self.unacked: dict[Delivery, None] = {}
         self.acking: dict[Delivery, None] = {}
         self.recovering = False
+        self.selected = False
+        self.commits = 0
         self.committing = False
         self.aborting = False
         self.on_message: Callable[[], object] | None = None
@@ -127,6 +131,10 @@ class SessionCore(Endpoint):
         self._came: tuple[int, int] | None = None
         self._transacted: list[Delivery] = []
         self._commit_id: int | None = None
+        # What each sender had been given when the commit began.
+        self._committing_sends: list[tuple[SenderCore, int]] = []
+        # A commit that was given up while it was on its way was received, and what was begun behind it is lost.
+        self._outrun = False
         self._reconciling = False
         self._reconcile_again = False
 
@@ -134,6 +142,11 @@ class SessionCore(Endpoint):
     def closed(self) -> bool:
         """Whether it is gone, by request or by an error."""
         return self.state is SessionState.CLOSED
+
+    @property
+    def detaching(self) -> bool:
+        """Whether all is done, and the broker is told that it can forget the session."""
+        return self.state is SessionState.DETACHING
 
     @property
     def replays(self) -> bool:
@@ -165,7 +178,7 @@ class SessionCore(Endpoint):
             if not self.connection.opened:
                 return
             if self.closing and self._generation == 0:
-                self.state = SessionState.CLOSED
+                self._close(None)
                 return
             self._attach()
         if self.state is not SessionState.ATTACHED:
@@ -210,16 +223,17 @@ class SessionCore(Endpoint):
     def _start(self) -> None:
         self.state = SessionState.ATTACHED
         if self.transactional:
-            self.wire.send(TxSelect())
+            self.selected = False
+            self.wire.send(TxSelect(sync=True), token=Selected(self))
 
     def _resume(self, expected: int | None) -> None:
         """The broker told where it stands; None: it does not know the session."""
-        commit_id, self._commit_id = self._commit_id, None
-        if commit_id is not None:
-            if not self._committed(commit_id, expected):
+        commit = None
+        if self._commit_id is not None:
+            if not self._received(self._commit_id, expected):
                 return
-            self._end_transaction()
-        for token in self.wire.resume(expected):
+            commit = (self._commit_id, Committed(self))
+        for token in self.wire.resume(expected, commit):
             token.completed()
         self.recovering = self.replays and any(sender.unsettled() for sender in self.senders)
         self._start()
@@ -255,8 +269,8 @@ class SessionCore(Endpoint):
         """The connection is lost: keep what can be taken up again."""
         self._came = None
         self.wire.suspend()
-        if self.state is SessionState.CLOSED:
-            return
+        if self.state in (SessionState.CLOSED, SessionState.DETACHED):
+            return  # also one that this broker has not heard of yet: nothing of it was there to be lost
         if self.state is SessionState.DETACHING:
             self._close(None)
             return
@@ -289,6 +303,20 @@ class SessionCore(Endpoint):
         code = exception.error_code or 0
         self.error = _ERRORS.get(code, SessionError)(code, exception.description or "")
 
+    def close(self) -> None:
+        """Want it to be closed, which waits for its links to be closed."""
+        self.closing = True
+        self.reconcile()
+
+    def abandon(self) -> None:
+        """The application is done with it: forget it as soon as nothing of it is left on the wire."""
+        if self.closed or self.error is not None:
+            self.connection.forget_session(self)
+            return
+        for link in [*self.senders, *self.receivers]:
+            link.closing = True
+        self.close()
+
     def end(self) -> None:
         """The connection is closed for good, and this with it."""
         self._close(None)
@@ -297,6 +325,8 @@ class SessionCore(Endpoint):
         self.state = SessionState.CLOSED
         if error is not None and self.error is None:
             self.error = error
+        if self.closing:
+            self.connection.forget_session(self)
         for link in [*self.senders, *self.receivers]:
             link.state = LinkState.CLOSED
         self.destinations.clear()
@@ -435,28 +465,38 @@ class SessionCore(Endpoint):
     def commit(self) -> None:
         """Begin a commit; `committing` is False when it is done."""
         self.committing = True
+        # What is acknowledged from now on belongs to the next transaction.
+        self._transacted = []
+        self._committing_sends = [(sender, sender.queued) for sender in self.senders]
         self.announce()
         self._commit_id = self.wire.send(TxCommit(sync=True), token=Committed(self))
 
     def committed(self) -> None:
         """The broker completed the commit."""
         self._commit_id = None
-        self._end_transaction()
+        self.committing = False
+        self.commits += 1
+        if self._outrun:
+            text = "Transaction aborted: its connection was lost; the commit before it took effect"
+            self._close(TransactionAborted(text=text))
+            self.wire.detach()
 
-    def _committed(self, commit_id: int, expected: int | None) -> bool:
-        """Look up what became of a commit whose connection was lost."""
+    def _received(self, commit_id: int, expected: int | None) -> bool:
+        """Look up whether a commit whose connection was lost had been received; if so, it is yet to be completed."""
         if expected is None or (expected == 0 and commit_id):
             self._close(TransactionUnknown(text="Transaction outcome unknown: the broker knows nothing of the session"))
         elif expected <= commit_id:
             self._close(TransactionAborted(text="Transaction aborted: its connection was lost before the commit"))
         else:
+            # What was begun behind a commit that nobody waited for any more went with its connection.
+            self._outrun = self._outrun or bool(
+                self._transacted or any(sender.queued > queued for sender, queued in self._committing_sends)
+            )
+            for sender, queued in self._committing_sends:
+                sender.settled = queued
             return True
         self.wire.detach()
         return False
-
-    def _end_transaction(self) -> None:
-        self._transacted.clear()
-        self.committing = False
 
     def rollback(self) -> None:
         """Begin a rollback; `aborting` is False when it is done."""

@@ -60,3 +60,18 @@ class Committed:
 
     def result(self, id: int, value: Any) -> None:
         """A commit has no result."""
+
+
+class Selected:
+    """Goes with the selection of transactions."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: SessionCore) -> None:
+        self._session = session
+
+    def completed(self) -> None:
+        self._session.selected = True
+
+    def result(self, id: int, value: Any) -> None:
+        """It has no result."""

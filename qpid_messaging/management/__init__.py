@@ -6,11 +6,13 @@ print(agent.getQueue("orders").msgDepth)
 
 from .console import BrokerAgent
 from .errors import AgentError, ManagementError, NoResponse, ObjectDeleted
+from .events import BrokerEvent, EventHelper, EventReceiver
 from .objects import (
     Acl,
     Binding,
     Broker,
     BrokerObject,
+    Cluster,
     Connection,
     Exchange,
     HaBroker,
@@ -27,8 +29,12 @@ __all__ = [
     "Binding",
     "Broker",
     "BrokerAgent",
+    "BrokerEvent",
     "BrokerObject",
+    "Cluster",
     "Connection",
+    "EventHelper",
+    "EventReceiver",
     "Exchange",
     "HaBroker",
     "Link",

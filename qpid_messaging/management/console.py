@@ -5,30 +5,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
-from uuid import uuid4
+from typing import Any, TypeVar
 
-from ..exceptions import Empty
-from ..message import Message
 from . import objects, qmf
-from .errors import AgentError, NoResponse
-from .objects import BrokerObject, managed_object
-from .qmf import Data, Opcode
-
-if TYPE_CHECKING:
-    import qpid_messaging
+from .agent import Agent
+from .objects import BrokerObject
 
 __all__ = ["BrokerAgent"]
 
 _Object = TypeVar("_Object", bound=BrokerObject)
 
-#: Answers that may come before the first of them is read: a query of many objects is answered in several messages.
-_CAPACITY = 10
 
-
-class BrokerAgent:
+class BrokerAgent(Agent):
     """The management agent of the broker at the other end of a connection.
 
     Not to be used by several threads at once: requests are answered one at a time.
@@ -41,117 +30,11 @@ class BrokerAgent:
         NotFound: management is not enabled on that broker.
     """
 
-    def __init__(self, connection: qpid_messaging.Connection, *, timeout: float | None = 10) -> None:
-        self.connection = connection
-        self.timeout = timeout
-        self.session = connection.session()
-        self._reply_to = f"{qmf.TOPIC_EXCHANGE}/direct.{uuid4()};{{node:{{type:topic}}}}"
-        self._receiver = self.session.receiver(self._reply_to)
-        self._receiver.capacity = _CAPACITY
-        self._sender = self.session.sender(f"{qmf.DIRECT_EXCHANGE}/{qmf.BROKER_AGENT}")
-        self._requests = 0
-
-    def close(self) -> None:
-        """Close the agent's session. The connection stays open."""
-        self.session.close()
-
-    # -- requests
-
-    def _request(self, opcode: str, content: dict[str, Any], expected: str, timeout: float | None) -> Sequence[Any]:
-        """Send a request and wait for its whole answer.
-
-        Returns:
-            The contents of the messages that answer it.
-        """
-        timeout = self.timeout if timeout is None else timeout
-        deadline = None if timeout is None else time.monotonic() + timeout
-        self._requests += 1
-        correlation_id = str(self._requests)
-        request = Message(
-            content,
-            subject=qmf.BROKER_AGENT,
-            reply_to=self._reply_to,
-            correlation_id=correlation_id,
-            properties={**qmf.request_headers(opcode), qmf.APP_ID_HEADER: qmf.APP_ID},
-        )
-        # The answer says that the request has arrived.
-        self._sender.send(request, sync=False)
-        answers = []
-        while True:
-            try:
-                answer = self._receiver.fetch(None if deadline is None else max(0.0, deadline - time.monotonic()))
-            except Empty:
-                raise NoResponse(text=f"no answer from the management agent within {timeout:g} s") from None
-            self.session.acknowledge(answer, sync=False)
-            if qmf.as_text(answer.correlation_id) != correlation_id:
-                continue  # the late answer to a request that was given up
-            got = qmf.opcode_of(answer.properties)
-            if got == Opcode.EXCEPTION:
-                raise qmf.agent_error(answer.content)
-            if got != expected:
-                raise AgentError(qmf.Status.EXCEPTION, f"the agent answered {opcode} with {got}")
-            answers.append(answer.content)
-            if not qmf.is_partial(answer.properties):
-                return answers
-
-    def _query(self, content: dict[str, Any]) -> Sequence[Data]:
-        answers = self._request(Opcode.QUERY_REQUEST, content, Opcode.QUERY_RESPONSE, None)
-        if not all(isinstance(answer, list) for answer in answers):
-            raise AgentError(qmf.Status.EXCEPTION, "the agent answered a query with something that is no list")
-        return [Data.from_map(item) for answer in answers for item in answer]
-
-    def find(self, object_id: str) -> Data | None:
-        """What the agent says of the object of that name; None where there is none."""
-        found = self._query(qmf.query_object(object_id))
-        return found[0] if len(found) == 1 else None
-
-    def find_all(self, class_name: str, package: str | None = None) -> Sequence[BrokerObject]:
-        """All objects of a class.
-
-        Args:
-            class_name: for example `queue`, in any case.
-            package: only of the class in that package.
-        """
-        return [managed_object(self, data) for data in self._query(qmf.query_class(class_name.lower(), package))]
-
-    def get(self, object_id: str) -> BrokerObject | None:
-        """The object of that name (`org.apache.qpid.broker:queue:my-queue`); None where there is none."""
-        data = self.find(object_id)
-        return None if data is None else managed_object(self, data)
-
-    def call(
-        self,
-        object_id: BrokerObject | str,
-        method: str,
-        arguments: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-    ) -> dict[str, Any]:
-        """Call a method of a managed object and wait until it is done.
-
-        Args:
-            object_id: the object, or its name.
-            method: the method's name in the management schema.
-            arguments: its arguments by name.
-            timeout: seconds to wait; None is the agent's own timeout.
-
-        Returns:
-            The arguments that the method gives back.
-
-        Raises:
-            AgentError: the agent refused or failed.
-            NoResponse: no answer came in time. The method may have been carried out.
-        """
-        name = object_id.getObjectId() if isinstance(object_id, BrokerObject) else object_id
-        content = qmf.method_request(name, method, arguments)
-        answer = self._request(Opcode.METHOD_REQUEST, content, Opcode.METHOD_RESPONSE, timeout)[-1]
-        result = answer.get("_arguments") if isinstance(answer, dict) else None
-        return cast("dict[str, Any]", qmf.as_text(result or {}))
-
-    def list(self, class_name: str) -> Sequence[dict[str, Any]]:
-        """The properties and statistics of all objects of a class."""
-        return [found.values for found in self.find_all(class_name)]
-
     # -- objects by class
+
+    def list(self, _type: str) -> Sequence[dict[str, Any]]:
+        """The properties and statistics of all objects of a class."""
+        return [found.values for found in self.find_all(_type)]
 
     def _all(self, cls: type[_Object]) -> Sequence[_Object]:
         return [cls(self, data) for data in self._query(qmf.query_class(cls.__name__.lower()))]
@@ -171,6 +54,10 @@ class BrokerAgent:
     def getHaBroker(self) -> objects.HaBroker | None:
         """The broker's part in a cluster; None where it stands alone."""
         return self._single(objects.HaBroker)
+
+    def getCluster(self) -> objects.Cluster | None:
+        """The cluster in the sense of very old brokers; None with all others. See `getHaBroker`."""
+        return self._single(objects.Cluster)
 
     def getMemory(self) -> objects.Memory | None:
         """The broker process's memory."""
@@ -230,9 +117,37 @@ class BrokerAgent:
 
     # -- the broker's methods
 
+    def _broker_call(self, method: str, **arguments: Any) -> dict[str, Any]:
+        return self.call(qmf.BROKER_OBJECT, method, arguments)
+
+    def _method(
+        self,
+        method: str,
+        arguments: Mapping[str, Any] | None = None,
+        addr: str = qmf.BROKER_OBJECT,
+        timeout: float | None = None,
+    ) -> dict[str, Any]:
+        # What scripts for qpidtoollibs use in the place of `call`.
+        return self.call(addr, method, arguments, timeout)
+
     def echo(self, sequence: int = 1, body: str = "Body") -> dict[str, Any]:
         """Have the agent say the same again: shows that the path to it is whole."""
-        return self.call(qmf.BROKER_OBJECT, "echo", {"sequence": sequence, "body": body})
+        return self._broker_call("echo", sequence=sequence, body=body)
+
+    def connect(
+        self, host: str, port: int, durable: bool, authMechanism: str, username: str, password: str, transport: str
+    ) -> None:
+        """Have the broker make a link to another one."""
+        self._broker_call(
+            "connect",
+            host=host,
+            port=port,
+            durable=durable,
+            authMechanism=authMechanism,
+            username=username,
+            password=password,
+            transport=transport,
+        )
 
     def create(
         self, _type: str, name: str, properties: Mapping[str, Any] | None = None, strict: bool = False
@@ -245,8 +160,7 @@ class BrokerAgent:
             properties: its options and arguments.
             strict: refuse properties that the broker does not know.
         """
-        arguments = {"type": _type, "name": name, "properties": dict(properties or {}), "strict": strict}
-        return self.call(qmf.BROKER_OBJECT, "create", arguments)
+        return self._broker_call("create", type=_type, name=name, properties=dict(properties or {}), strict=strict)
 
     def delete(self, _type: str, name: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Delete a queue, an exchange or a binding.
@@ -256,7 +170,13 @@ class BrokerAgent:
             name: its name; a binding's is `exchange/queue/key`.
             options: for a queue `if_empty` and `if_unused`.
         """
-        return self.call(qmf.BROKER_OBJECT, "delete", {"type": _type, "name": name, "options": dict(options or {})})
+        return self._broker_call("delete", type=_type, name=name, options=dict(options or {}))
+
+    def query(self, _type: str, oid: str) -> dict[str, Any]:
+        """The inner state of an object: of a queue for example its message groups."""
+        answer = self._broker_call("query", type=_type, name=oid)
+        results: dict[str, Any] = answer.get("results", {})
+        return results
 
     def addQueue(self, name: str, options: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         """Create a queue; options and arguments by name, also as keywords."""
@@ -282,11 +202,69 @@ class BrokerAgent:
         """Bind a queue to an exchange; arguments of the binding by name, also as keywords."""
         self.create("binding", f"{exchange}/{queue}/{key}", {**(options or {}), **kwargs}, strict=True)
 
-    def unbind(self, exchange: str, queue: str, key: str) -> None:
-        """Take a binding away."""
+    def unbind(self, exchange: str, queue: str, key: str, **kwargs: Any) -> None:
+        """Take a binding away. Keywords are taken for the sake of `qpidtoollibs`, and mean nothing there either."""
         self.delete("binding", f"{exchange}/{queue}/{key}")
 
     def queueMoveMessages(self, srcQueue: str, destQueue: str, qty: int) -> None:
         """Move the first `qty` messages to another queue, or all where that is 0."""
-        arguments = {"srcQueue": srcQueue, "destQueue": destQueue, "qty": qty}
-        self.call(qmf.BROKER_OBJECT, "queueMoveMessages", arguments)
+        self._broker_call("queueMoveMessages", srcQueue=srcQueue, destQueue=destQueue, qty=qty)
+
+    def queueRedirect(self, sourceQueue: str, targetQueue: str) -> dict[str, Any]:
+        """Let another queue have what is sent to one; without a target (an empty name): no more."""
+        return self._broker_call("queueRedirect", sourceQueue=sourceQueue, targetQueue=targetQueue)
+
+    #: The same under its other name in `qpidtoollibs`.
+    Redirect = queueRedirect
+
+    def setLogLevel(self, level: str) -> None:
+        """Change what the broker logs: rules as of its option `log-enable`."""
+        self._broker_call("setLogLevel", level=level)
+
+    def getLogLevel(self) -> dict[str, Any]:
+        """What the broker logs, as `level`."""
+        return self._broker_call("getLogLevel")
+
+    def setTimestampConfig(self, receive: bool) -> None:
+        """Give messages the time of their arrival, or not."""
+        self._broker_call("setTimestampConfig", receive=receive)
+
+    def getTimestampConfig(self) -> dict[str, Any]:
+        """Whether messages get the time of their arrival, as `receive`."""
+        return self._broker_call("getTimestampConfig")
+
+    def setLogHiresTimestamp(self, logHires: bool) -> None:
+        """Log times with fractions of a second, or without."""
+        self._broker_call("setLogHiresTimestamp", logHires=logHires)
+
+    def getLogHiresTimestamp(self) -> dict[str, Any]:
+        """Whether times are logged with fractions of a second, as `logHires`."""
+        return self._broker_call("getLogHiresTimestamp")
+
+    def shutdown(self) -> None:
+        """End the broker."""
+        self._broker_call("shutdown")
+
+    # -- access control
+
+    def reloadAclFile(self) -> None:
+        """Have the broker read its file of access rules again."""
+        self.call(qmf.ACL_OBJECT, "reloadACLFile")
+
+    def acl_lookup(
+        self, userName: str, action: str, aclObj: str, aclObjName: str, propMap: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Ask whether a user may do something, as `result`."""
+        arguments = {
+            "userId": userName,
+            "action": action,
+            "object": aclObj,
+            "objectName": aclObjName,
+            "propertyMap": dict(propMap),
+        }
+        return self.call(qmf.ACL_OBJECT, "Lookup", arguments)
+
+    def acl_lookupPublish(self, userName: str, exchange: str, key: str) -> dict[str, Any]:
+        """Ask whether a user may publish with a routing key, as `result`."""
+        arguments = {"userId": userName, "exchangeName": exchange, "routingKey": key}
+        return self.call(qmf.ACL_OBJECT, "LookupPublish", arguments)

@@ -9,13 +9,13 @@ schema (`queue.msgDepth`); a name that the agent did not send is None, as in `qp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import ObjectDeleted
 
 if TYPE_CHECKING:
-    from .console import BrokerAgent
+    from .agent import Agent
     from .qmf import Data
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Binding",
     "Broker",
     "BrokerObject",
+    "Cluster",
     "Connection",
     "Exchange",
     "HaBroker",
@@ -43,7 +44,7 @@ class BrokerObject:
         data: what the agent said of it.
     """
 
-    def __init__(self, broker: BrokerAgent, data: Data) -> None:
+    def __init__(self, broker: Agent, data: Data) -> None:
         self.broker = broker
         self.data = data
 
@@ -97,7 +98,7 @@ class BrokerObject:
     def call(
         self, method: str, arguments: Mapping[str, Any] | None = None, timeout: float | None = None
     ) -> dict[str, Any]:
-        """Call one of its methods: see `BrokerAgent.call`."""
+        """Call one of its methods: see `Agent.call`."""
         return self.broker.call(self.data.name, method, arguments, timeout)
 
     def __repr__(self) -> str:
@@ -106,6 +107,10 @@ class BrokerObject:
 
 class Broker(BrokerObject):
     """The broker as a whole."""
+
+
+class Cluster(BrokerObject):
+    """A cluster of the kind that brokers had before they had HA."""
 
 
 class HaBroker(BrokerObject):
@@ -120,6 +125,28 @@ class HaBroker(BrokerObject):
         """
         self.call("promote", {"force": True} if force else {}, timeout)
 
+    def demote(self, *, wait: float | None = None, timeout: float | None = None) -> None:
+        """Make the broker the primary no more, where it is; it follows whoever is promoted next. The C++ broker cannot:
+        there the process is ended.
+
+        Args:
+            wait: seconds that its backups may take to hold everything before; None is the broker's choice.
+            timeout: seconds to wait until it is done; None is the agent's timeout.
+        """
+        self.call("demote", {} if wait is None else {"wait": round(wait * 1000)}, timeout)
+
+    def forget(self, member: str) -> None:
+        """Count a member of the cluster no more, which will not come back; for the primary. The C++ broker cannot.
+
+        Args:
+            member: its address, host:port, or its system id.
+        """
+        self.call("forget", {"member": member})
+
+    def stopReplicating(self, queue: str) -> None:
+        """Let a queue follow the one on another broker no more. Brokers of the C++ kind cannot: there it is deleted."""
+        self.call("stopReplicating", {"queue": queue})
+
     def setBrokersUrl(self, url: str) -> None:
         """Tell the broker where the members of its cluster are."""
         self.call("setBrokersUrl", {"url": url})
@@ -127,6 +154,10 @@ class HaBroker(BrokerObject):
     def setPublicUrl(self, url: str) -> None:
         """Tell the broker what to tell clients about where the cluster is."""
         self.call("setPublicUrl", {"url": url})
+
+    def setReplicateRules(self, rules: Sequence[str]) -> None:
+        """Tell the broker what is replicated of queues and exchanges to come that do not say, by their names."""
+        self.call("setReplicateRules", {"rules": list(rules)})
 
     def replicate(self, broker: str, queue: str) -> None:
         """Have the broker copy a queue from another one, which is not in its cluster."""
@@ -200,10 +231,23 @@ class Acl(BrokerObject):
 
 _CLASSES: dict[str, type[BrokerObject]] = {
     cls.__name__.lower(): cls
-    for cls in (Acl, Binding, Broker, Connection, Exchange, HaBroker, Link, Memory, Queue, Session, Subscription)
+    for cls in (
+        Acl,
+        Binding,
+        Broker,
+        Cluster,
+        Connection,
+        Exchange,
+        HaBroker,
+        Link,
+        Memory,
+        Queue,
+        Session,
+        Subscription,
+    )
 }
 
 
-def managed_object(broker: BrokerAgent, data: Data) -> BrokerObject:
+def managed_object(broker: Agent, data: Data) -> BrokerObject:
     """The object in the class that fits what it describes."""
     return _CLASSES.get(data.class_name.lower(), BrokerObject)(broker, data)

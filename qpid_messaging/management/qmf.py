@@ -11,13 +11,15 @@ reads turns it into `str`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from enum import IntEnum
 from typing import Any
 
 from .errors import AgentError
 
 __all__ = [
+    "ACL_OBJECT",
     "APP_ID",
     "BROKER_AGENT",
     "BROKER_OBJECT",
@@ -25,6 +27,7 @@ __all__ = [
     "DIRECT_EXCHANGE",
     "HA_OBJECT",
     "HA_PACKAGE",
+    "LOCATE_KEY",
     "TOPIC_EXCHANGE",
     "Data",
     "Opcode",
@@ -53,9 +56,13 @@ TOPIC_EXCHANGE = "qmf.default.topic"
 #: The routing key of the broker's own agent.
 BROKER_AGENT = "broker"
 
+#: The routing key on the topic exchange by which all agents are reached.
+LOCATE_KEY = "console.request.agent_locate"
+
 BROKER_PACKAGE = "org.apache.qpid.broker"
 HA_PACKAGE = "org.apache.qpid.ha"
 BROKER_OBJECT = f"{BROKER_PACKAGE}:broker:amqp-broker"
+ACL_OBJECT = f"org.apache.qpid.acl:acl:{BROKER_OBJECT}"
 HA_OBJECT = f"{HA_PACKAGE}:habroker:ha-broker"
 
 
@@ -303,6 +310,13 @@ class Data:
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise AgentError(Status.EXCEPTION, f"malformed data from the agent ({error!r}): {content!r}") from error
+
+    @classmethod
+    def of_indication(cls, content: object) -> Iterator[Data]:
+        """The objects that a data indication tells of. What is malformed is left out: anybody may publish there."""
+        for item in content if isinstance(content, list) else ():
+            with suppress(AgentError):
+                yield cls.from_map(item)
 
     def __repr__(self) -> str:
         return f"<Data {self.name!r}>"

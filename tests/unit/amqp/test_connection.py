@@ -58,6 +58,21 @@ def test_handshake(chunks: int | None) -> None:
     assert pair.client.heartbeat == pair.server.heartbeat == 10
 
 
+def test_what_the_client_wants_of_the_tuning() -> None:
+    pair = opened(client=make_client(max_channels=2, max_frame_size=5000, locale="fr_FR"))
+    assert pair.client.channel_max == pair.server.channel_max == 1
+    assert pair.client.max_frame_size == pair.server.max_frame_size == 5000
+    for name in (b"a", b"b"):
+        pair.client.attach(Session(name))
+    with pytest.raises(ProtocolError, match="all 2 channels"):
+        pair.client.attach(Session(b"c"))
+    start_ok = make_client(locale="fr_FR")
+    start_ok.data_to_send()
+    start_ok.receive(HEADER + encode(0, c.ConnectionStart(mechanisms=["ANONYMOUS"], locales=["en_US"])))
+    [(_, command, _, _)] = Decoder().feed(start_ok.data_to_send())
+    assert command.locale == "fr_FR"
+
+
 def test_plain_credentials_arrive() -> None:
     pair = Pair(make_client())
     pair.client._choose_mechanism = lambda offered: sasl.choose(offered, "ann", "secret")

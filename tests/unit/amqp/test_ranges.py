@@ -62,6 +62,11 @@ def test_algebra(left: list[tuple[int, int]], right: list[tuple[int, int]]) -> N
     assert a.copy() == a
 
 
+@given(pair_lists, pairs)
+def test_covers(ranges: list[tuple[int, int]], wanted: tuple[int, int]) -> None:
+    assert RangeSet(ranges).covers(*wanted) == (numbers([wanted]) <= numbers(ranges))
+
+
 def test_usual_use() -> None:
     done = RangeSet()
     for number in (0, 1, 2, 5, 4, 3, 6):

@@ -158,7 +158,7 @@ class Peer:
             elif isinstance(event, ExpectedRequested):
                 record = self.cluster.records.get(event.session.name)
                 event.session.send_expected(None if record is None else record + 1)
-                if record is not None:
+                if record is not None and self.holding is None:
                     event.session.complete_range(0, record)
             elif isinstance(event, DetachRequested):
                 self.cluster.records.pop(event.session.name, None)

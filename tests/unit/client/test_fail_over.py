@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qpid_messaging.amqp.commands import MessageAccept, MessageFlush, MessageSubscribe, MessageTransfer
-from qpid_messaging.exceptions import NotFound, TransactionAborted, TransactionUnknown
+from qpid_messaging.core.session import SessionCore
+from qpid_messaging.exceptions import ConnectError, NotFound, TransactionAborted, TransactionUnknown
 from qpid_messaging.message import Message
+from qpid_messaging.verbs.session import SessionVerbs
 from tests.unit.client.cluster import Cluster, Peer
 from tests.unit.client.harness import Harness
 
@@ -278,6 +283,20 @@ def committed_bodies(h: Harness) -> list[bytes | None]:
     return h.cluster.bodies("q")
 
 
+def test_a_silent_broker_is_lost_when_its_time_is_reached_to_the_last_digit() -> None:
+    harness = Harness(heartbeat=1, reconnect=True)
+    harness.now = 3.812  # plus 2 and minus itself: less than 2
+    harness.open()
+    for _ in range(10):
+        due = harness.core.deadline()
+        assert due is not None
+        harness.core.tick(due)
+        if not harness.core.has_transport:
+            break
+    assert due == 3.812 + 2
+    assert not harness.core.has_transport
+
+
 def test_a_transaction_without_commit_is_aborted() -> None:
     h = opened()
     session = h.session(transactional=True)
@@ -287,6 +306,22 @@ def test_a_transaction_without_commit_is_aborted() -> None:
     assert isinstance(session.error, TransactionAborted)
     assert session.closed
     assert committed_bodies(h) == []
+
+
+def test_a_transaction_begun_without_a_broker_waits_for_one() -> None:
+    """Backups turn clients away; what has not been to a broker cannot be lost with one."""
+    h = opened()
+    h.kill()
+    session = h.core.session("s", transactional=True, continues=False)
+    for _ in range(3):
+        h.now = max(h.now, h.core.deadline() or 0.0)
+        assert h.step(), "it tries the next one"
+        h.kill()
+    h.run()
+    h.send(h.sender(session, QUEUE), b"1")
+    session.commit()
+    assert committed_bodies(h) == [b"1"]
+    assert session.error is None
 
 
 @pytest.mark.parametrize("arrives", [True, False])
@@ -311,6 +346,113 @@ def test_a_commit_on_its_way_is_looked_up(arrives: bool) -> None:
     else:
         assert isinstance(session.error, TransactionAborted)
         assert committed_bodies(h) == []
+
+
+def test_what_a_looked_up_commit_covers_is_settled() -> None:
+    h = opened()
+    session = h.session(transactional=True)
+    sender = h.sender(session, QUEUE)
+    h.send(sender, b"1", b"2")
+    session.commit()
+    h.kill(arrives=10_000)
+    h.run()
+    assert not session.committing
+    assert sender.unsettled() == 0
+    session.close()
+    sender.close()
+    h.run()
+    assert session.closed
+    assert session.error is None
+
+
+def test_what_was_sent_after_a_looked_up_commit_is_aborted() -> None:
+    h = opened()
+    session = h.session(transactional=True)
+    sender = h.sender(session, QUEUE)
+    h.send(sender, b"1")
+    session.commit()
+    h.send(sender, b"2")
+    h.kill(arrives=10_000)
+    h.run()
+    assert isinstance(session.error, TransactionAborted)
+    assert committed_bodies(h) == [b"1"]
+
+
+def hold(peer: Peer) -> None:
+    peer.holding = []
+
+
+@pytest.mark.parametrize("survives", [True, False])
+def test_a_looked_up_commit_takes_effect_when_the_broker_says_so(survives: bool) -> None:
+    """A broker that received it may be lost before the others have it."""
+    h = opened()
+    session = h.session(transactional=True)
+    sender = h.sender(session, QUEUE)
+    h.cluster.records[session.wire.name] = 0
+    h.send(sender, b"1")
+    session.commit()
+    h.on_connect = hold
+    h.kill(arrives=10_000)
+    h.run()
+    assert session.committing
+    h.on_connect = None
+    if not survives:
+        h.cluster.records[session.wire.name] = 0
+    h.kill()
+    h.run()
+    assert session.commits == int(survives)
+    assert isinstance(session.error, TransactionAborted) is not survives
+
+
+def verbs(h: Harness, core: SessionCore) -> SessionVerbs[Any, Any]:
+    return SessionVerbs(SimpleNamespace(_core=h.core, _driver=None), core)  # type: ignore[arg-type]
+
+
+def test_a_commit_that_completed_returns_though_the_connection_is_lost_right_behind_it() -> None:
+    h = opened()
+    core = h.session(transactional=True)
+    session = verbs(h, core)
+    h.send(h.sender(core, QUEUE), b"1")
+    commit = session._commit(None)
+    next(commit)
+    predicate, _ = commit.send(True)
+    assert not predicate()
+    h.run()
+    h.kill()  # before whoever waits for the commit gets a turn
+    assert predicate()
+    with pytest.raises(StopIteration):
+        commit.send(True)
+    assert committed_bodies(h) == [b"1"]
+    with pytest.raises(TransactionAborted):
+        session.check_error()
+
+
+def test_a_commit_waits_until_it_can_be_looked_up() -> None:
+    """A primary that was deposed and does not know it completes nothing, and the next one has no record of it."""
+    h = opened()
+    h.on_connect = hold
+    h.kill()
+    core = h.session(transactional=True)
+    h.run()
+    commit = verbs(h, core)._commit(None)
+    can_be_sent, _ = next(commit)
+    assert not can_be_sent(), "tx.select is not completed"
+    h.on_connect = None
+    h.kill()
+    assert can_be_sent()
+    with pytest.raises(TransactionAborted):
+        commit.send(True)
+
+
+def test_a_commit_without_another_broker_to_ask_is_unknown() -> None:
+    h = opened()
+    commit = verbs(h, h.session(transactional=True))._commit(None)
+    next(commit)
+    commit.send(True)
+    h.kill(arrives=10_000)
+    h.core.abort(ConnectError(text="given up"))
+    with pytest.raises(TransactionUnknown):
+        commit.send(True)
 
 
 def test_a_commit_that_nobody_knows_of_is_unknown() -> None:
@@ -409,10 +551,6 @@ def test_nothing_lost_nothing_doubled_wherever_the_connection_breaks(data: st.Da
 def test_the_peer_is_asked_for_the_completion_of_transfers_it_had() -> None:
     h = opened()
     sender = h.sender(h.session(), QUEUE)
-
-    def hold(peer: Peer) -> None:
-        peer.holding = []
-
     h.send(sender, b"1")
     assert h.peer is not None
     hold(h.peer)
@@ -434,3 +572,18 @@ def test_an_unreliable_sender_sends_once() -> None:
     h.run()
     assert h.cluster.bodies("q") == []
     assert not any(isinstance(command, MessageAccept) for command in h.cluster.commands)
+
+
+def test_a_close_that_is_not_agreed_yet_does_not_stand_in_the_way_of_the_next_attach() -> None:
+    h = opened()
+    sender = h.sender(h.session(), QUEUE)
+    h.core.detach(h.now)
+    h.core.attach(h.now)
+    assert b"\x01\x0b" in h.core.data_to_send(), "connection.close is still said"
+    h.run()
+    assert h.core.opened
+    assert sender.linked
+    h.send(sender, b"1")
+    h.run()
+    assert sender.unsettled() == 0
+    assert h.cluster.bodies("q") == [b"1"]

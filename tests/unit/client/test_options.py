@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-from qpid_messaging import ConnectError, Connection, ConnectionError, exceptions
-from qpid_messaging.core.connection import client_properties
+import pytest
+from qpid_address import BrokerAddress
+
+from qpid_messaging import ConnectError, Connection, ConnectionError, aio, exceptions
+from qpid_messaging.core.login import client_properties
+from qpid_messaging.option_values import OPTIONS
 from qpid_messaging.options import ConnectionOptions
 from qpid_messaging.reconnect import ReconnectPolicy
 
 
-def parse(url: str | None = "localhost", **options: object) -> ConnectionOptions:
+def parse(url: Any = "localhost", **options: object) -> ConnectionOptions:
     return ConnectionOptions.parse(url, options)
 
 
@@ -41,8 +48,35 @@ def test_transport_and_port(url: str, transport: str | None, expected: str) -> N
 def test_brokers_in_order_and_once() -> None:
     options = parse("amqp:tcp:a:1,tcp:b:2", reconnect=True, reconnect_urls=["b:2", "c", "amqp:tcp:d:4,tcp:a:1"])
     assert [str(broker) for broker in options.brokers()] == ["tcp:a:1", "tcp:b:2", "tcp:c:5672", "tcp:d:4"]
+    once = parse("amqp:tcp:a:1,tcp+tls:b:2,ssl:b:2")
+    assert [str(broker) for broker in once.brokers()] == ["tcp:a:1", "ssl:b:2"], "tcp+tls is ssl"
     assert len(parse("a", reconnect_urls=["b"]).brokers()) == 1, "without reconnect they are not asked for"
     assert len(parse("a", reconnect=True, reconnect_urls="b").brokers()) == 2
+
+
+def test_a_url_taken_apart() -> None:
+    """`qpid.util.URL` is one, and so is whatever has the same attributes."""
+    options = parse(SimpleNamespace(scheme="amqps", user="ann", password="secret", host="::1", port=None))
+    assert [str(broker) for broker in options.brokers()] == ["ssl:[::1]:5671"]
+    assert (options.username, options.password, options.transport) == ("ann", "secret", "ssl")
+    backup = SimpleNamespace(scheme=None, user=None, password=None, host="b", port=0)
+    options = parse(backup, reconnect=True, reconnect_urls=[backup, "c:0"])
+    assert [str(broker) for broker in options.brokers()] == ["tcp:b:0", "tcp:c:0"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        7,
+        SimpleNamespace(host="a"),
+        SimpleNamespace(scheme=None, user=None, password="secret", host="a", port=None),
+        SimpleNamespace(scheme=None, user=None, password=None, host=None, port=None),
+        SimpleNamespace(scheme=None, user=None, password=None, host="a", port=70000),
+    ],
+)
+def test_what_is_no_url(url: object) -> None:
+    with pytest.raises(ConnectError, match="broker URL"):
+        parse(url)
 
 
 def test_names_with_hyphens() -> None:
@@ -58,6 +92,122 @@ def test_every_option_of_the_peer_is_an_attribute() -> None:
     assert len(connection._core.policy.brokers()) == 2
 
 
+def test_every_option_is_in_every_place() -> None:
+    names = {option.name for option in fields(ConnectionOptions)}
+    assert set(OPTIONS) == names
+    assert not {name for name in names if not hasattr(Connection, name)}
+    documented = Connection.__doc__ or ""
+    assert not {name for name in names - {"sasl_max_ssf"} if name not in documented}
+
+
+@pytest.mark.parametrize("kind", [Connection, aio.Connection])
+def test_options_as_a_map_and_as_text(kind: Any) -> None:
+    """As the C++ client and its Python binding take them."""
+    text = "{reconnect:true, heartbeat:10, reconnect-interval-min:0.5, sasl_mechanisms:'PLAIN', tcp-nodelay:False}"
+    for options in (text, {"reconnect": "true", "heartbeat": "10", "reconnect-interval_min": ".5"}):
+        connection = kind("host", options)
+        assert (connection.reconnect, connection.heartbeat, connection.reconnect_interval_min) == (True, 10, 0.5)
+    assert (kind("host", text).tcp_nodelay, kind("host", text).sasl_mechanisms) == (False, "PLAIN")
+    assert kind("host", text, heartbeat=3).heartbeat == 3, "keyword arguments go first"
+    assert kind("host", "").reconnect is False
+    with pytest.raises(ConnectionError, match=r"invalid connection options: 1:12: expecting"):
+        kind("host", "{reconnect:}")
+    with pytest.raises(ConnectionError, match="a map or text"):
+        kind("host", 7)
+
+
+def test_names_of_the_cpp_client() -> None:
+    options = parse(
+        **{
+            "sasl-mechanism": "PLAIN",
+            "ssl-ignore-hostname-verification-failure": 1,
+            "properties": {"a": 1},
+            "reconnect-urls": "b",
+            "reconnect": "yes",
+            "x-reconnect-on-limit-exceeded": False,
+            "ssl_trustfile": Path("ca.pem"),
+        }
+    )
+    assert (options.sasl_mechanisms, options.ssl_skip_hostname_check) == ("PLAIN", True)
+    assert (options.client_properties, options.reconnect_urls, options.ssl_trustfile) == ({"a": 1}, ["b"], "ca.pem")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("nest-annotations", True, "AMQP 1.0"),
+        ("set_to_on_send", True, "AMQP 1.0"),
+        ("redelivery-timeout", 1, "AMQP 1.0"),
+        ("max-delivery-attempts", 1, "AMQP 1.0"),
+        ("raise-rejected", True, "AMQP 1.0"),
+        ("address-passthrough", True, "AMQP 1.0"),
+        ("bounds", 2, "capacity"),
+        ("ssl-cert-name", "x", "ssl_certfile"),
+        ("x-reconnect-on-limit-exceeded", True, "TargetCapacityExceeded"),
+        ("max-frame-size", 4095, "a number of bytes, 4096 to 65535, not 4095"),
+        ("max-channels", 0, "a number of channels"),
+        ("port", "http", "a port"),
+        ("reconnect", "perhaps", "true or false"),
+        ("reconnect_limit", 1.5, "a number of rounds"),
+        ("heartbeat", float("nan"), "a number of seconds"),
+        ("client-properties", "x", "a map"),
+        ("sasl_mechanisms", 1, "names"),
+        ("reconnect_urls", 1, "URLs"),
+        ("ssl_keyfile", 1, "file"),
+        ("username", 1, "text"),
+    ],
+)
+def test_options_that_cannot_be_had_are_refused_by_name(name: str, value: object, why: str) -> None:
+    with pytest.raises(ConnectionError, match=why) as caught:
+        parse(**{name: value})
+    assert name in str(caught.value)
+
+
+def test_passwords_stay_out_of_errors() -> None:
+    for options in ({"password": 12345}, {"pasword": "12345"}):
+        with pytest.raises(ConnectionError) as caught:
+            parse(**options)
+        assert "12345" not in str(caught.value)
+
+
+def test_urls_that_name_another_user() -> None:
+    options = parse("ann/a@one:1", reconnect=True, reconnect_urls=["bob/b@two:2", "three:3"], heartbeat=4)
+    two, three = BrokerAddress("tcp", "two", 2), BrokerAddress("tcp", "three", 3)
+    assert (options.at(two).username, options.at(two).password, options.at(two).heartbeat) == ("bob", "b", 4)
+    assert options.at(three) is options
+    assert (options.username, options.password) == ("ann", "a")
+
+
+def test_urls_that_replace_the_list() -> None:
+    """What the C++ client does with reconnect-urls-replace: nothing at first, and later on it counts."""
+    connection = Connection("a:1", reconnect=True, reconnect_urls=["b:2"])
+    brokers = connection._core.policy.brokers
+    connection.reconnect_urls = ["c:3"]
+    assert [broker.host for broker in brokers()] == ["a", "c"]
+    connection.setOption("reconnect-urls-replace", True)
+    assert [broker.host for broker in brokers()] == ["a", "c"]
+    connection.setOption("reconnect-urls", "d:4")
+    assert [broker.host for broker in brokers()] == ["d"]
+    connection._core._learn(["amqp:tcp:e:5"])
+    assert [broker.host for broker in brokers()] == ["e"]
+    connection.reconnect_urls = ["f:6"]
+    assert [broker.host for broker in brokers()] == ["f"], "what was told before is replaced, too"
+    connection = Connection("a:1", reconnect=True, reconnect_urls=["b:2"], reconnect_urls_replace=True)
+    assert [broker.host for broker in connection._core.policy.brokers()] == ["a", "b"]
+
+
+def test_options_are_checked_whenever_they_are_set() -> None:
+    connection = Connection("host", reconnect_timeout=3)
+    connection.reconnect_timeout = None
+    assert connection.reconnect_timeout is None
+    connection.reconnect = 1
+    assert connection.reconnect is True
+    with pytest.raises(ConnectionError, match="heartbeat is a number"):
+        connection.heartbeat = "often"
+    connection.host, connection.port = "other", "99"
+    assert [str(broker) for broker in connection._core.policy.brokers()] == ["tcp:other:99"]
+
+
 def test_client_properties() -> None:
     properties = client_properties({"mine": 1})
     assert properties["product"] == "qpid python client"
@@ -65,7 +215,7 @@ def test_client_properties() -> None:
     assert {"qpid.client_process", "qpid.client_pid", "qpid.client_ppid"} <= set(properties)
 
 
-@pytest.mark.parametrize("options", [{"heartbeat": -1}, {"heartbeat": True}, {"reconnect_interval": "1"}, {"no": 1}])
+@pytest.mark.parametrize("options", [{"heartbeat": -1}, {"heartbeat": True}, {"reconnect_interval": "soon"}, {"no": 1}])
 def test_what_cannot_be(options: dict[str, object]) -> None:
     with pytest.raises(ConnectionError):
         parse(**options)
@@ -126,6 +276,33 @@ def test_each_round_begins_behind_the_one_that_was_lost() -> None:
     p.succeeded()
     p.begin(1.0)
     assert [p.next_broker().host for _ in range(3)] == ["b", "a", "b"]
+
+
+def test_what_a_broker_tells_comes_behind_the_list_or_in_its_place() -> None:
+    p = policy()
+    assert p.learn(["b:2", "c:3"])
+    assert not p.learn(["b:2", "c:3"]), "no news"
+    assert not p.learn([]), "nobody else is no reason to forget"
+    assert [broker.host for broker in p.brokers()] == ["a", "b", "c"]
+    p.learn(["d:4"])
+    assert [broker.host for broker in p.brokers()] == ["a", "b", "d"]
+    p = policy(reconnect_urls_replace=True)
+    assert [broker.host for broker in p.brokers()] == ["a", "b"], "until it is told of some"
+    p.learn(["d:4", "e:5"])
+    p.begin(0.0)
+    assert [p.next_broker().host for _ in range(3)] == ["d", "e", "d"]
+
+
+def test_of_what_a_broker_tells_only_our_transport_counts() -> None:
+    both = ["amqp:tcp:a:5672", "amqp:ssl:a:5671", "amqp:ssl:b"]
+    secure = ReconnectPolicy(parse("amqps://x", reconnect=True))
+    secure.learn(both)
+    assert [str(broker) for broker in secure.brokers()[1:]] == ["ssl:a:5671", "ssl:b:5671"]
+    secure.learn(["amqp:tcp:c:7"])
+    assert [str(broker) for broker in secure.brokers()[1:]] == ["ssl:c:7"], "never without encryption"
+    plain = policy()
+    plain.learn(both)
+    assert [str(broker) for broker in plain.brokers()[2:]] == ["tcp:a:5672"]
 
 
 def test_limits() -> None:

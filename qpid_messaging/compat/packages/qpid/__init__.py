@@ -1,0 +1,1 @@
+"""The package of the original client, as far as its high-level API needs it. See `qpid_messaging.compat`."""
