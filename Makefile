@@ -2,13 +2,17 @@
 #   make demo [FILE=text]   the fail-over demonstration, with FILE (default: README.md) as what is sent
 #   make test               unit and integration tests
 #   make lint               ruff and mypy
+#   make chaos              ten minutes of misfortune for a cluster [ARGS="--seconds 60 --seed 1 --min-replicas 0"]
+#   make simulation         a thousand clusters on a virtual clock, and each rule broken [SEEDS=1-100]
 #   make interop            foreign peers against our broker (they are installed into .interop/)
 #   make conformance        the broker conformance suite of the original client
+#   make soak               eight threads on one connection for a minute, its broker killed every five seconds
 #   make bench              figures, with pytest-benchmark
 #   make test-all-pythons   the tests on each supported Python that is installed
 PYTHON ?= python3
 VENV ?= .venv
 FILE ?= README.md
+SEEDS ?= 1-1000
 ARGS ?=
 
 PY := $(VENV)/bin/python
@@ -19,7 +23,7 @@ PYTHONS := 3.10 3.11 3.12 3.13
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint format interop conformance bench test-all-pythons clean
+.PHONY: help venv demo test lint format chaos simulation interop conformance soak bench test-all-pythons clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -52,11 +56,21 @@ format: $(DEV)
 	@$(PY) -m ruff check --quiet --fix .
 	@$(PY) -m ruff format --quiet .
 
+chaos: $(DEV)
+	@$(PY) -m tests.chaos.chaos $(ARGS)
+
+simulation: $(DEV)
+	@$(PY) -m tests.simulation --seeds $(SEEDS)
+	@$(PY) -m tests.simulation --broken
+
 interop: $(DEV)
 	@$(PY) -m pytest -q -rs interop $(ARGS)
 
 conformance: $(DEV)
 	@$(PY) -m interop.conformance $(ARGS)
+
+soak: $(DEV)
+	@SOAK_SECONDS=60 $(PY) -m pytest -q tests/integration/test_client_threads.py $(ARGS)
 
 bench: $(DEV)
 	@$(PY) -m pytest -q tests/benchmarks --benchmark-only $(ARGS)

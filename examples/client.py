@@ -27,9 +27,10 @@ def main() -> None:
     with Connection.establish(options.broker, reconnect=options.reconnect) as connection:
         session = connection.session()
         requests = session.sender(options.address)
-        # A queue for the answers that goes with its receiver.
+        # A queue for the answers that goes with its receiver, whatever becomes of this program.
         reply_to = f"answers.{uuid.uuid4()}"
-        answers = session.receiver(f"{reply_to}; {{create: always, delete: always}}", capacity=10)
+        auto_delete = "{create: always, node: {x-declare: {auto-delete: true}}}"
+        answers = session.receiver(f"{reply_to}; {auto_delete}", capacity=10)
         for text in options.request:
             request = Message(text, reply_to=reply_to, correlation_id=str(uuid.uuid4()))
             requests.send(request)

@@ -238,4 +238,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except MessagingError as error:
+        sys.exit(f"failover_demo: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -8,6 +8,7 @@ caller's (:mod:`qpid_server.timers`).
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,15 +17,18 @@ from uuid import uuid4
 from .dispatch import dispatch
 from .dtx import Branches
 from .effects import (
+    Bound,
     Dequeue,
     Enqueue,
     ExchangeDeclared,
     ExchangeDeleted,
+    Passed,
     QueueDeclared,
     QueueDeleted,
     SessionEnded,
+    Unbound,
 )
-from .errors import NotAllowed, NotFound
+from .errors import NotAllowed, NotFound, UnauthorizedAccess
 from .exchange import DirectExchange, Exchange, FanoutExchange, HeadersExchange, TopicExchange, exchange_class
 from .expiry import start_purging
 from .journal import Effect, Entry, Journal
@@ -32,15 +36,18 @@ from .limits import make_room
 from .observer import Observer
 from .options import Options
 from .queue import Queue, QueueEntry
-from .queue_arguments import auto_delete_timeout
+from .queue_arguments import auto_delete_timeout, check_binding_arguments
+from .queue_levels import Ratios
 from .queue_operations import delete, forget
 from .queue_settings import queue_settings
 from .queues import queue_type
+from .replication_rules import ReplicationRules
 from .session_records import SessionRecords
 from .timers import Timer, Timers
 
 if TYPE_CHECKING:
     from .connection import ConnectionHandler
+    from .ha.queue_replication import QueueReplication
     from .management.ha import HighAvailability
     from .message import Message
     from .session import SessionHandler
@@ -62,6 +69,9 @@ class InternalService(Protocol):
 
     def cancel(self, session: SessionHandler, destination: str) -> None:
         """One of its subscriptions ends."""
+
+    def refresh(self, session: SessionHandler) -> None:
+        """The connection of a session that uses it is congested no more."""
 
     def detached(self, session: SessionHandler) -> None:
         """A session that used it is gone."""
@@ -89,7 +99,14 @@ class Broker:
         self.options = options if options is not None else Options()
         self.clock = clock
         self.started = clock()
-        self.federation_tag = str(uuid4())
+        self._ratios = Ratios(
+            self.options.default_event_threshold_ratio,
+            self.options.default_flow_stop_threshold,
+            self.options.default_flow_resume_threshold,
+        )
+        self.replication_rules = ReplicationRules(self.options.ha_replicate_rule, self.options.ha_replicate)
+        """What is replicated of queues and exchanges that do not say."""
+        self.federation_tag = self.options.federation_tag or str(uuid4())
         self.role = "stand-alone"
         self.journal: Journal = Journal(self)
         self.timers = Timers()
@@ -102,6 +119,8 @@ class Broker:
         self.internal: dict[str, InternalService] = {}
         self.ha: HighAvailability | None = None
         """The broker's part in a cluster; None when it stands alone."""
+        self.queue_replication: QueueReplication | None = None
+        """Queues that follow queues of other brokers; None where that is not enabled."""
         self.admission: Callable[[ConnectionHandler], tuple[int, str] | None] = lambda connection: None
         self.known_hosts: Callable[[], list[str]] = list
         """What connection.open-ok tells clients of other brokers to turn to."""
@@ -109,6 +128,8 @@ class Broker:
         self.dirty: dict[Queue, None] = {}
         self.pending: dict[ConnectionHandler, None] = {}
         self.queues: dict[str, Queue] = {}
+        self.queues_by_user: Counter[str] = Counter()
+        """How many of them each user declared."""
         self.abandoned = 0
         """Messages that went with their queues."""
         self.abandoned_via_alternate = 0
@@ -131,6 +152,16 @@ class Broker:
         ):
             self.exchanges[name] = kind(name, durable=True)
         start_purging(self)
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since it was started."""
+        return self.clock() - self.started
+
+    @property
+    def serves_clients(self) -> bool:
+        """It stands alone, or is the primary of its cluster."""
+        return self.ha is None or self.ha.primary
 
     # -- look-up
 
@@ -155,6 +186,16 @@ class Broker:
         if exchange is None:
             raise NotFound(f"Exchange not found: {name}")
         return exchange
+
+    def check_quota(self, user: str) -> None:
+        """Ask whether a user may declare one queue more.
+
+        Raises:
+            UnauthorizedAccess: there are ``max-queues-per-user`` of theirs.
+        """
+        limit = self.options.max_queues_per_user
+        if limit and self.queues_by_user[user] >= limit:
+            raise UnauthorizedAccess(f"user {user} has {limit} queues, and may not have more (max-queues-per-user)")
 
     # -- entries
 
@@ -204,25 +245,50 @@ class Broker:
 
     # -- what commands come to
 
-    def route(self, message: Message, exchange: Exchange, publisher: ConnectionHandler | None = None) -> list[Enqueue]:
+    def route(
+        self, message: Message, exchange: Exchange, publisher: ConnectionHandler | None = None
+    ) -> list[Enqueue | Passed]:
         """What sending a message to an exchange does; internal receivers get it at once.
 
         Where nothing matches, the alternate exchange is asked (once: its own alternate is not).
         """
+        passed: list[Enqueue | Passed] = []
+        if exchange.memory is not None:
+            message = self._remembered(exchange, message, passed)
         route = exchange.route(message)
         route.messages += 1
         route.bytes += message.size
         if not route.bindings:
             alternate = exchange.alternate_exchange
             if alternate is None:
-                return []
+                return passed
+            if alternate.memory is not None:
+                message = self._remembered(alternate, message, passed)
             route = alternate.route(message)
             route.messages += 1
             route.bytes += message.size
         if route.receivers:
             for receiver in route.receivers:
                 receiver.deliver(message, publisher)
+        if passed or route.selective:
+            return [*passed, *self.enqueues(route.queues, message)]
         return [Enqueue(queue, message) for queue in route.queues]
+
+    def _remembered(self, exchange: Exchange, message: Message, passed: list[Enqueue | Passed]) -> Message:
+        memory = exchange.memory
+        assert memory is not None
+        message = memory.numbered(message)
+        passed.append(Passed(exchange, memory.number, message if memory.initial_value else None))
+        return message
+
+    def enqueues(self, queues: Iterable[Queue], message: Message) -> list[Enqueue]:
+        """What sending a message to these queues does: each may drop it, or write into it that it was there."""
+        effects: list[Enqueue] = []
+        for queue in queues:
+            received = queue.receive(message) if queue.selective else message
+            if received is not None:
+                effects.append(Enqueue(queue, received))
+        return effects
 
     def admit(self, effects: Sequence[Effect], *, strict: bool = True) -> list[Effect]:
         """The effects with what the limits of queues make of them, and without what newer messages replace.
@@ -275,23 +341,50 @@ class Broker:
                 effects += self.exchange_unused_effects(exchange)
         return effects
 
+    def binding_effects(self, queue: Queue, exchange: Exchange, key: str, arguments: Mapping[str, Any]) -> list[Effect]:
+        """What binding a queue does: nothing where it is bound like that; a queue may get the exchange's last message.
+
+        A binding may take the place of others (see :meth:`Exchange.displaced`): a message finds those or this one.
+
+        Raises:
+            SessionError: the arguments make no sense to this type of exchange.
+        """
+        exchange.check(key, arguments)
+        check_binding_arguments(arguments)
+        effects: list[Effect] = [
+            Unbound(binding.destination, exchange, key)
+            for binding in exchange.displaced(queue, key, arguments)
+            if isinstance(binding.destination, Queue)
+        ]
+        if exchange.has_binding(queue, key, arguments):
+            return effects
+        effects.append(Bound(queue, exchange, key, arguments))
+        last = None if exchange.memory is None else exchange.memory.last
+        if last is not None and exchange.selects(key, arguments, last):
+            effects += self.admit(self.enqueues((queue.redirect or queue,), last.anew()), strict=False)
+        return effects
+
     def exchange_unused_effects(self, exchange: Exchange) -> list[Effect]:
         """What follows when an exchange loses its last binding."""
         if exchange.auto_delete and not exchange.alternate_users and not exchange.deleted:
             return [ExchangeDeleted(exchange)]
         return []
 
-    def queue_unused(self, queue: Queue) -> None:
-        """Its users or messages have gone: an auto-delete queue may go too, at once or after its time-out."""
+    def queue_unused(self, queue: Queue, patience: float | None = None) -> None:
+        """Its users or messages have gone: an auto-delete queue may go too, at once or after its time-out.
+
+        Args:
+            queue: the queue.
+            patience: seconds that it lives on; its time-out where not given.
+        """
+        timeout = queue.auto_delete_timeout if patience is None else patience
         timer, queue.lifetime_timer = queue.lifetime_timer, None
         if timer is not None:
             timer.cancel()
         if not queue.outlived:
             return
-        if queue.auto_delete_timeout > 0:
-            queue.lifetime_timer = self.timers.at(
-                self.clock() + queue.auto_delete_timeout, lambda: self._lifetime_over(queue)
-            )
+        if timeout > 0:
+            queue.lifetime_timer = self.timers.at(self.clock() + timeout, lambda: self._lifetime_over(queue))
         else:
             self._delete_outlived(queue)
 
@@ -341,7 +434,7 @@ class Broker:
             declared.arguments,
             size_limit=self.options.default_queue_limit,
             default_group=self.options.default_message_group,
-            auto_delete=declared.auto_delete,
+            ratios=self._ratios,
         )
         queue = queue_type(settings)(
             declared.name,
@@ -353,9 +446,10 @@ class Broker:
             replicate=declared.replicate,
             auto_delete_timeout=auto_delete_timeout(declared.arguments),
             settings=settings,
+            identity=declared.identity,
         )
-        if self.actor is not None:
-            queue.creator = self.actor.user
+        queue.creator = declared.creator
+        self.queues_by_user[queue.creator] += 1
         if alternate is not None:
             alternate.alternate_users += 1
         self.queues[queue.name] = queue
@@ -369,6 +463,8 @@ class Broker:
         if queue.deleted:
             return
         queue.deleted = True
+        if queue.flow is not None:
+            queue.flow.release()
         for redirected in (queue, queue.redirected):
             if redirected is not None and redirected.redirect is not None:
                 self.redirect(redirected, None)
@@ -386,9 +482,14 @@ class Broker:
             queue.alternate_exchange.alternate_users -= 1
         if self.queues.get(queue.name) is queue:
             del self.queues[queue.name]
+        self.queues_by_user[queue.creator] -= 1
+        if not self.queues_by_user[queue.creator]:
+            del self.queues_by_user[queue.creator]
         self.dirty.pop(queue, None)
         for subscription in list(queue.subscriptions):
             subscription.queue_deleted()
+        for feed in list(queue.feeds):
+            feed.queue_deleted()
         for observer in self.observers:
             observer.queue_deleted(queue)
 

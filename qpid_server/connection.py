@@ -7,6 +7,7 @@ written for them is gone, so that no client makes the broker hold more than a bo
 
 from __future__ import annotations
 
+import itertools
 import logging
 import platform
 import socket
@@ -42,11 +43,13 @@ from .timers import Timer
 if TYPE_CHECKING:
     from .broker import Broker
 
-__all__ = ["CONGESTED_FROM", "PAUSE_FROM", "VERSION", "ConnectionHandler"]
+__all__ = ["CONGESTED_FROM", "PAUSE_FROM", "PRODUCT", "VERSION", "ConnectionHandler"]
 
 log = logging.getLogger(__name__)
 
 VERSION = "0.1.0"
+PRODUCT = "qpid-python-broker"
+_numbers = itertools.count(1)
 #: Bytes waiting to be written from which a connection is given no more messages.
 CONGESTED_FROM = 1 << 20
 #: Bytes waiting to be written from which a connection is not read any more.
@@ -56,12 +59,27 @@ _FRAME_OVERHEAD = 12
 _CLOSE_TIMEOUT = 5.0
 
 
+class _Nobody:
+    """Stands where a connection's handler stood that is gone: nothing is written any more.
+
+    Handler and machine would hold one another otherwise, until a collection looks at everything there is.
+    """
+
+    congested = True
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+
+    def notify(self) -> None:
+        """Nothing is to be written."""
+
+
 class _Machine(ServerConnection):
     """The connection machine, counting what waits to be written."""
 
     def __init__(self, handler: ConnectionHandler, **settings: Any) -> None:
         super().__init__(**settings)
-        self.handler = handler
+        self.handler: Any = handler
         self.backlog = 0
         self.frames = 0
         """What was queued: controls, commands and messages."""
@@ -86,7 +104,7 @@ class _Machine(ServerConnection):
 def server_properties(broker: Broker) -> dict[str, Any]:
     """What connection.start tells a client, with the names that the C++ broker uses."""
     return {
-        "product": "qpid-python-broker",
+        "product": PRODUCT,
         "version": VERSION,
         "platform": platform.system(),
         "host": socket.gethostname(),
@@ -111,6 +129,8 @@ class ConnectionHandler:
         congested: the client does not read: no more messages for now.
         finished: write what there is and close the socket.
         awaited: others wait for this client (a backup): its silence is to be noticed on the spot.
+        held: nothing more that the client says is carried out.
+        number: the connection's own, as long as the process lives.
         max_payload: bytes of the largest segment that one frame carries.
     """
 
@@ -125,12 +145,14 @@ class ConnectionHandler:
     ) -> None:
         options = broker.options
         self.broker = broker
+        self.number = next(_numbers)
         self.peer = peer
         self.notify = notify
         self.user = ""
         self.congested = False
         self.finished = False
         self.awaited = False
+        self.held = False
         self.opened = False
         self.virtual_host = ""
         self.max_payload = options.max_frame_size - _FRAME_OVERHEAD
@@ -159,6 +181,7 @@ class ConnectionHandler:
         """Frames of messages sent, the first of each left out: the machine counts that."""
         self._last_in = now
         self._last_out = now
+        self._kept: list[bytes] = []
         self._timer: Timer | None = broker.timers.at(
             now + options.max_negotiate_time / 1000, self._negotiation_timed_out
         )
@@ -181,13 +204,24 @@ class ConnectionHandler:
 
     @property
     def paused(self) -> bool:
-        """So much waits to be written that the client should not be read from for now."""
-        return self.machine.backlog > PAUSE_FROM
+        """The client should not be read from for now: it is held, or so much waits to be written."""
+        return self.held or self.machine.backlog > PAUSE_FROM
+
+    @property
+    def waiting(self) -> bool:
+        """The client waits for the completion of something that it said."""
+        return not all(session.all_done for session in self.sessions)
 
     # -- bytes
 
     def receive(self, data: bytes) -> None:
         """Take bytes of the client and carry out what they say; settle the broker afterwards."""
+        if self.held:
+            self._kept.append(data)
+        elif not self.finished:
+            self._receive(data)
+
+    def _receive(self, data: bytes) -> None:
         broker = self.broker
         self._last_in = broker.clock()
         self.bytes_in += len(data)
@@ -213,6 +247,19 @@ class ConnectionHandler:
         broker.pending[self] = None
         broker.settle()
 
+    def hold(self) -> None:
+        """Carry out nothing more that the client says, until `release`; answers to what it said go on to it."""
+        self.held = True
+
+    def release(self) -> None:
+        """Go on with what the client said meanwhile."""
+        self.held = False
+        self._last_in = self.broker.clock()  # it may have said more, and was not read from
+        kept, self._kept = self._kept, []
+        for data in kept:
+            self.receive(data)
+        self.notify()
+
     def data_to_send(self) -> bytes:
         """What is to be written now; call :meth:`sent` when that is done."""
         data = self.machine.data_to_send()
@@ -234,6 +281,8 @@ class ConnectionHandler:
         for session in self.sessions.values():
             for subscription in session.subscriptions.values():
                 subscription.refresh()
+            for service in session.services.values():
+                service.refresh(session)
 
     def lost(self) -> None:
         """The socket is gone: sessions give back what they had, the records of surviving ones are kept for a while."""
@@ -254,6 +303,8 @@ class ConnectionHandler:
             for observer in self.broker.observers:
                 observer.disconnected(self)
         self.broker.settle()
+        nobody = _Nobody(self.broker)
+        self.machine.handler, self.notify, self._run_slow = nobody, nobody.notify, None
 
     def close(self, code: int, text: str) -> None:
         """End the connection from this side: connection.close; the socket goes when the client agrees, or soon."""
@@ -357,8 +408,6 @@ class ConnectionHandler:
         broker = self.broker
         self.virtual_host = virtual_host
         refusal = broker.admission(self)
-        if refusal is None and virtual_host not in ("", "/", "localhost"):
-            refusal = (int(c.CloseCode.INVALID_PATH), f"unknown virtual host {virtual_host!r}")
         if refusal is None and self._above_limit():
             refusal = (int(c.CloseCode.CONNECTION_FORCED), "User connection denied by configured limit")
         if refusal is not None:
@@ -455,18 +504,19 @@ class ConnectionHandler:
         """Twice an interval: send a heartbeat where nothing else was sent, and see that the client is alive."""
         interval = self.machine.heartbeat
         now = self.broker.clock()
-        if now - self._last_in >= 2 * interval:
+        silent = self._last_in + 2 * interval
+        if now >= silent and not self.held:
             log.warning("connection from %s closed: silent for two heartbeat intervals of %d s", self.peer, interval)
             self._timer = None
             # Nobody waits for the socket: what the client held is free for others now.
             self.lost()
             self.notify()
             return
-        if now - self._last_out >= interval / 2:
+        if now >= self._last_out + interval / 2:
             self.machine.send_heartbeat()
             self.notify()
         due = now + interval / 2
-        self._timer = self.broker.timers.at(min(due, self._last_in + 2 * interval) if self.awaited else due, self._beat)
+        self._timer = self.broker.timers.at(min(due, silent) if self.awaited else due, self._beat)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

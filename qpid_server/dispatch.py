@@ -33,10 +33,13 @@ def dispatch(broker: Broker, queue: Queue) -> None:
     refused = 0
     while serves and consumers:
         subscription = next(iter(consumers))
-        entry = first(subscription)
+        sieve = subscription.sieve
+        entry = first(subscription) if sieve is None else sieve.first()
         if entry is None:
+            if sieve is not None and sieve.unfinished:
+                _go_on_later(broker, queue)
             refused += 1
-            if not queue.choosy or refused >= len(consumers):
+            if not (queue.choosy or queue.sieves) or refused >= len(consumers):
                 break
             consumers.move_to_end(subscription)
             continue
@@ -58,6 +61,8 @@ def dispatch(broker: Broker, queue: Queue) -> None:
                 consumers.move_to_end(subscription)
     for browser in list(queue.browsers):
         _browse(broker, browser, now, expired if serves else None)
+    for feed in queue.feeds:
+        feed.pump()
     if expired:
         expire(broker, queue, expired)
 
@@ -74,6 +79,8 @@ def _browse(broker: Broker, browser: Subscription, now: float, expired: list[Que
             if expired is not None:
                 queue.acquire(entry)
                 expired.append(entry)
+        elif not browser.selects(entry):
+            passed += 1
         elif not browser.affords(message.size):
             queue.browsers.pop(browser, None)
             return

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from qpid_messaging.amqp.commands import XaStatus
 
 from .dtx_effects import DtxCommitted, DtxPrepared, DtxRolledBack, Prepared, XidKey
-from .effects import Enqueue
+from .effects import Enqueue, Passed
 from .errors import (
     CommandInvalid,
     IllegalState,
@@ -90,14 +90,13 @@ class Branch:
         if not all(association.ended for association in self.associations):
             raise IllegalState(f"Branch with xid {self.xid} not completed!")
 
-    def enqueues(self) -> list[Enqueue]:
-        """What it will put on the queues that are still there."""
-        return [
-            effect
-            for association in self.associations
-            for effect in association.effects
-            if isinstance(effect, Enqueue) and not effect.queue.deleted
-        ]
+    def sent(self) -> tuple[list[Enqueue], list[Passed]]:
+        """What it will put on the queues that are still there, and what exchanges keep of that."""
+        effects = [effect for association in self.associations for effect in association.possible_effects()]
+        return (
+            [effect for effect in effects if isinstance(effect, Enqueue)],
+            [effect for effect in effects if isinstance(effect, Passed)],
+        )
 
     def entries(self) -> list[QueueEntry]:
         """What it will take off queues."""
@@ -215,7 +214,7 @@ class Branches:
             self._broker.journal.when_confirmed(lambda: done(XaStatus.XA_OK))
             return
         if branch.state is BranchState.ACTIVE:
-            enqueues, entries = branch.enqueues(), branch.entries()
+            (enqueues, passed), entries = branch.sent(), branch.entries()
             try:
                 # What a ring queue has to drop for it shows at the commit; here only refusals count.
                 self._broker.check_room([effect for effect in enqueues if _refuses(effect)])
@@ -227,7 +226,7 @@ class Branches:
         queues = [*(effect.queue for effect in enqueues), *(entry.queue for entry in entries)]
         replicated = any(queue.replicate is Replicate.ALL for queue in queues)
         prepared = Prepared(xid, enqueues, entries, replicated=replicated)
-        self._broker.commit(Entry([DtxPrepared(prepared)]), lambda entry: done(XaStatus.XA_OK))
+        self._broker.commit(Entry([DtxPrepared(prepared), *passed]), lambda entry: done(XaStatus.XA_OK))
 
     def commit(self, xid: XidKey, one_phase: bool, done: Done) -> None:
         """Do all that was held back, in one entry.
@@ -252,8 +251,9 @@ class Branches:
             if branch.state is BranchState.ACTIVE:
                 if not one_phase:
                     raise IllegalState(f"Branch with xid {xid} has not been prepared, one-phase option required!")
+                enqueues, passed = branch.sent()
                 try:
-                    effects = [*dequeues(branch.entries()), *broker.admit([*branch.enqueues()])]
+                    effects = [*dequeues(branch.entries()), *broker.admit([*enqueues, *passed])]
                 except ResourceLimitExceeded:
                     branch.undo(BranchState.ROLLBACK_ONLY, broker)
             if branch.state is BranchState.ROLLBACK_ONLY:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
 
 from .journal import Effect
 from .queue import Queue, QueueEntry, Replicate
+from .queue_arguments import binding_replicated
 
 if TYPE_CHECKING:
     from .broker import Broker
@@ -23,8 +25,10 @@ __all__ = [
     "Enqueue",
     "ExchangeDeclared",
     "ExchangeDeleted",
+    "Passed",
     "QueueDeclared",
     "QueueDeleted",
+    "QueueUsed",
     "SessionEnded",
     "Unbound",
 ]
@@ -46,12 +50,17 @@ class Enqueue(Effect):
         self.entry = entry = self.queue.enqueue(self.message, self.position)
         # A queue that numbers its messages holds another one.
         self.message = entry.message
+        queue = self.queue
+        if queue.flow is not None:
+            queue.flow.grew(queue)
+        if queue.alerts is not None:
+            queue.alerts.grew(broker, queue)
 
     def confirmed(self, broker: Broker) -> None:
         """Offer the message."""
         queue = self.queue
         queue.offer(self.entry)
-        if queue.subscriptions:
+        if queue.subscriptions or queue.feeds:
             broker.dirty[queue] = None
 
     @property
@@ -75,12 +84,25 @@ class Dequeue(Effect):
     def apply(self, broker: Broker) -> None:
         """Remove them; from then on it names those that were there."""
         remove = self.queue.remove
-        self.entries = [entry for entry in self.entries if remove(entry)]
+        self.entries = gone = [entry for entry in self.entries if remove(entry)]
+        queue = self.queue
+        if queue.flow is not None and queue.flow.stopped:
+            queue.flow.shrank(queue, gone)
+        if queue.alerts is not None:
+            queue.alerts.shrank(broker, queue)
+        if queue.choosy and queue.consumers:
+            # The group that they were of may be free for others now.
+            broker.dirty[queue] = None
 
     def confirmed(self, broker: Broker) -> None:
         """A queue may go when it is empty."""
-        if self.queue.goes_when_empty:
-            broker.queue_unused(self.queue)
+        queue = self.queue
+        if queue.goes_when_empty:
+            broker.queue_unused(queue)
+        if queue.feeds:
+            for feed in queue.feeds:
+                feed.left(self.entries)
+            broker.dirty[queue] = None
 
     @property
     def replicated(self) -> bool:
@@ -94,7 +116,18 @@ class Dequeue(Effect):
 class QueueDeclared(Effect):
     """A queue comes into being."""
 
-    __slots__ = ("alternate_exchange", "arguments", "auto_delete", "durable", "exclusive", "name", "queue", "replicate")
+    __slots__ = (
+        "alternate_exchange",
+        "arguments",
+        "auto_delete",
+        "creator",
+        "durable",
+        "exclusive",
+        "identity",
+        "name",
+        "queue",
+        "replicate",
+    )
     queue: Queue
 
     def __init__(
@@ -107,8 +140,12 @@ class QueueDeclared(Effect):
         alternate_exchange: str | None = None,
         arguments: Mapping[str, Any] | None = None,
         replicate: Replicate = Replicate.NONE,
+        creator: str = "",
+        identity: UUID | None = None,
     ) -> None:
         self.name = name
+        self.creator = creator
+        self.identity = identity if identity is not None else uuid4()
         self.durable = durable
         self.exclusive = exclusive
         self.auto_delete = auto_delete
@@ -148,6 +185,27 @@ class QueueDeleted(Effect):
 
     def __repr__(self) -> str:
         return f"QueueDeleted({self.queue.name!r})"
+
+
+class QueueUsed(Effect):
+    """A queue that is deleted when nobody uses it any more has its first consumer."""
+
+    __slots__ = ("queue",)
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+
+    def apply(self, broker: Broker) -> None:
+        """Remember it."""
+        self.queue.used = True
+
+    @property
+    def replicated(self) -> bool:
+        """With the queue's configuration."""
+        return self.queue.replicate is not Replicate.NONE
+
+    def __repr__(self) -> str:
+        return f"QueueUsed({self.queue.name!r})"
 
 
 class ExchangeDeclared(Effect):
@@ -209,25 +267,50 @@ class ExchangeDeleted(Effect):
         return f"ExchangeDeleted({self.exchange.name!r})"
 
 
+class Passed(Effect):
+    """A message went through an exchange that keeps something of it."""
+
+    __slots__ = ("exchange", "message", "number")
+
+    def __init__(self, exchange: Exchange, number: int, message: Message | None) -> None:
+        self.exchange = exchange
+        self.number = number
+        self.message = message
+
+    def apply(self, broker: Broker) -> None:
+        """Keep it."""
+        if self.exchange.memory is not None:
+            self.exchange.memory.passed(self.number, self.message)
+
+    @property
+    def replicated(self) -> bool:
+        """With the messages, not with the configuration alone."""
+        return self.exchange.replicate is Replicate.ALL
+
+    def __repr__(self) -> str:
+        return f"Passed({self.exchange.name!r}, {self.number})"
+
+
 class Bound(Effect):
     """A queue is bound to an exchange."""
 
-    __slots__ = ("arguments", "exchange", "key", "queue")
+    __slots__ = ("_replicated", "arguments", "exchange", "key", "queue")
 
     def __init__(self, queue: Queue, exchange: Exchange, key: str, arguments: Mapping[str, Any] | None = None) -> None:
         self.queue = queue
         self.exchange = exchange
         self.key = key
         self.arguments = dict(arguments or {})
+        self._replicated = binding_replicated(queue, exchange, self.arguments)
+
+    @property
+    def replicated(self) -> bool:
+        """When both ends are, and the binding's own arguments do not say otherwise."""
+        return self._replicated
 
     def apply(self, broker: Broker) -> None:
         """Add the binding, or give it new arguments."""
         broker.bind(self.queue, self.exchange, self.key, self.arguments)
-
-    @property
-    def replicated(self) -> bool:
-        """When both ends are."""
-        return self.queue.replicate is not Replicate.NONE and self.exchange.replicate is not Replicate.NONE
 
     def __repr__(self) -> str:
         return f"Bound({self.queue.name!r}, {self.exchange.name!r}, {self.key!r})"
@@ -236,21 +319,24 @@ class Bound(Effect):
 class Unbound(Effect):
     """A binding is taken away."""
 
-    __slots__ = ("exchange", "key", "queue")
+    __slots__ = ("_replicated", "exchange", "key", "queue")
 
     def __init__(self, queue: Queue, exchange: Exchange, key: str) -> None:
         self.queue = queue
         self.exchange = exchange
         self.key = key
+        self._replicated = any(
+            binding_replicated(queue, exchange, binding.arguments) for binding in exchange.find(queue, key)
+        )
+
+    @property
+    def replicated(self) -> bool:
+        """When both ends are, and the binding's own arguments do not say otherwise."""
+        return self._replicated
 
     def apply(self, broker: Broker) -> None:
         """Remove the binding."""
         broker.unbind(self.queue, self.exchange, self.key)
-
-    @property
-    def replicated(self) -> bool:
-        """When both ends are."""
-        return self.queue.replicate is not Replicate.NONE and self.exchange.replicate is not Replicate.NONE
 
     def __repr__(self) -> str:
         return f"Unbound({self.queue.name!r}, {self.exchange.name!r}, {self.key!r})"

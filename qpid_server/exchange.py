@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .arguments import flag
 from .errors import InternalFailure, NotFound
+from .exchange_memory import exchange_memory
 from .queue import Queue, Replicate
 from .topic import TopicTree
 
@@ -29,6 +31,7 @@ __all__ = [
 ]
 
 _ROUTES_LIMIT = 8192
+_EXCLUSIVE_BINDING = "qpid.exclusive-binding"
 
 
 class InternalReceiver(Protocol):
@@ -65,13 +68,14 @@ class Binding:
 class Route:
     """Where a message goes, and how many went there. Each queue is there once, however many bindings match."""
 
-    __slots__ = ("bindings", "bytes", "messages", "queues", "receivers")
+    __slots__ = ("bindings", "bytes", "messages", "queues", "receivers", "selective")
 
     def __init__(self, bindings: Iterable[Binding]) -> None:
         self.bindings = tuple(bindings)
         destinations = dict.fromkeys(binding.destination for binding in self.bindings)
         queues = (destination for destination in destinations if isinstance(destination, Queue))
         self.queues = tuple(dict.fromkeys(queue.redirect or queue for queue in queues))
+        self.selective = any(queue.selective for queue in self.queues)
         self.receivers: tuple[InternalReceiver, ...] = tuple(
             destination for destination in destinations if not isinstance(destination, Queue)
         )
@@ -109,6 +113,8 @@ class Exchange:
         self.alternate_exchange = alternate_exchange
         self.arguments = dict(arguments or {})
         self.replicate = replicate
+        self.memory = exchange_memory(self.arguments)
+        """What it keeps of messages, for the few that do."""
         self.alternate_users = 0
         """Queues and exchanges that have this one as their alternate: while there are any, it cannot be deleted."""
         self.bindings: dict[Hashable, Binding] = {}
@@ -177,6 +183,10 @@ class Exchange:
     def check(self, key: str, arguments: Mapping[str, Any]) -> None:
         """Raise a SessionError where a binding cannot have this key and these arguments."""
 
+    def displaced(self, queue: Queue, key: str, arguments: Mapping[str, Any]) -> list[Binding]:
+        """The bindings that have to go when a queue is bound like that."""
+        return []
+
     def _add(self, destination: Queue | InternalReceiver, key: str, arguments: Mapping[str, Any]) -> Binding | None:
         self.check(key, arguments)
         identity = self._identity(destination, key, arguments)
@@ -210,6 +220,10 @@ class Exchange:
         return route
 
     def _match(self, key: str) -> Iterable[Binding]:
+        raise NotImplementedError
+
+    def selects(self, key: str, arguments: Mapping[str, Any], message: Message) -> bool:
+        """Whether a binding with this key and these arguments matches the message."""
         raise NotImplementedError
 
     def _remember(self, at: Hashable, bindings: Iterable[Binding]) -> Route:
@@ -290,8 +304,18 @@ class DirectExchange(Exchange):
             del self._by_key[binding.key]
         self._forget_route(binding.key)
 
+    def displaced(self, queue: Queue, key: str, arguments: Mapping[str, Any]) -> list[Binding]:
+        """Those of other queues with the same key, where ``qpid.exclusive-binding`` asks for it."""
+        if not flag(arguments, _EXCLUSIVE_BINDING):
+            return []
+        return [binding for binding in self._by_key.get(key, ()) if binding.destination is not queue]
+
     def _match(self, key: str) -> Iterable[Binding]:
         return self._by_key.get(key, ())
+
+    def selects(self, key: str, arguments: Mapping[str, Any], message: Message) -> bool:
+        """Whether the keys are the same."""
+        return key == message.routing_key
 
 
 class FanoutExchange(Exchange):
@@ -305,6 +329,10 @@ class FanoutExchange(Exchange):
     def route(self, message: Message) -> Route:
         """All queues."""
         return self._routes.get("") or self._remember("", self.bindings.values())
+
+    def selects(self, key: str, arguments: Mapping[str, Any], message: Message) -> bool:
+        """Always."""
+        return True
 
 
 class TopicExchange(Exchange):
@@ -326,6 +354,12 @@ class TopicExchange(Exchange):
 
     def _match(self, key: str) -> Iterable[Binding]:
         return self._tree.match(key)
+
+    def selects(self, key: str, arguments: Mapping[str, Any], message: Message) -> bool:
+        """Whether the pattern matches the routing key."""
+        tree: TopicTree[bool] = TopicTree()
+        tree.add(key, True)
+        return bool(tree.match(message.routing_key))
 
 
 class HeadersExchange(Exchange):
@@ -351,6 +385,10 @@ class HeadersExchange(Exchange):
         headers = message.application_headers
         matching = tuple(binding for binding in self.bindings.values() if _headers_match(binding.arguments, headers))
         return self._routes.get(matching) or self._remember(matching, matching)
+
+    def selects(self, key: str, arguments: Mapping[str, Any], message: Message) -> bool:
+        """Whether the message has the headers."""
+        return _headers_match(arguments, message.application_headers)
 
 
 def _headers_match(arguments: Mapping[str, Any], headers: Mapping[str, Any]) -> bool:

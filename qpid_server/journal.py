@@ -107,6 +107,10 @@ class Journal:
         """Call back once every change of queues, exchanges and bindings that was committed so far is confirmed."""
         callback()
 
+    def when_primary(self, callback: Callable[[], None]) -> None:
+        """Call back once it is sure that no other broker reigns in place of this one: a single one has no rivals."""
+        callback()
+
     def admits(self, effects: Sequence[Effect]) -> bool:
         """Whether this broker may decide such effects: a backup decides none on replicated state."""
         return True

@@ -97,6 +97,7 @@ class Message:
         "destination",
         "expires",
         "header",
+        "publisher",
         "replication_id",
         "routing_key",
         "size",
@@ -111,6 +112,8 @@ class Message:
         self.replication_id = replication_id
         self.expires: float | None = None
         """Time of expiry on the broker's clock, in seconds; None: never."""
+        self.publisher = 0
+        """The number of the connection that it came from, 0 where that is not known: it is not replicated."""
         self._properties: MessageProperties | None = None
         size = len(header or b"") + len(body or b"")
         delivery = NO_DELIVERY_PROPERTIES
@@ -138,6 +141,7 @@ class Message:
         """The same message without its replication id: to be enqueued again."""
         copy = Message(self.destination, self.header, self.body)
         copy.expires = self.expires
+        copy.publisher = self.publisher
         return copy
 
     @property
@@ -172,6 +176,7 @@ class Message:
         header = header[:start] + encode_struct32(properties) + header[end:]
         copy = Message(self.destination, header, self.body, self.replication_id)
         copy.expires = self.expires
+        copy.publisher = self.publisher
         return copy
 
     @property

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from qpid_messaging.amqp import commands as c
 from qpid_messaging.amqp.ranges import RangeSet
 
-from .effects import Dequeue
+from .arguments import text
+from .effects import Dequeue, QueueUsed
 from .errors import CommandInvalid, IllegalArgument, NotAllowed, NotImplementedFeature, ResourceLocked
 from .journal import Effect, Entry
 from .line import GONE
 from .node_commands import owned_queue
 from .queue import Queue
+from .selector import Selector
 from .session import HANDLERS, SessionHandler
-from .subscription import Subscription
+from .subscription import Delivery, Subscription
 from .transaction import Transaction, dequeues
 
 __all__ = ["subscribe"]
 
 _MASK = 0xFFFFFFFF
 
-#: Arguments of message.subscribe of the C++ broker that are still to be built.
-_SUBSCRIBE_REFUSED = frozenset(
-    {"x-apache-selector", "qpid.selector", "qpid.replicating-subscription", "qpid.browse-only", "no-local"}
-)
+#: By these brokers of the C++ kind ask to be told of all that happens to a queue; ours do it in their own way (`ha`).
+_SUBSCRIBE_REFUSED = frozenset({"qpid.ha-repsub", "qpid.replicating-subscription"})
 
 
 def subscribe(session: SessionHandler, command_id: int, command: c.MessageSubscribe) -> None:
@@ -60,6 +61,7 @@ def subscribe(session: SessionHandler, command_id: int, command: c.MessageSubscr
     claim = arguments.get("qpid.claim")
     if claim is not None and not (isinstance(claim, list) and all(isinstance(text, str) for text in claim)):
         raise IllegalArgument("qpid.claim is not a list of resume ids")
+    selector = text(arguments, "x-apache-selector")
     subscription = Subscription(
         session,
         queue,
@@ -71,11 +73,16 @@ def subscribe(session: SessionHandler, command_id: int, command: c.MessageSubscr
         arguments=arguments,
         resume_ids=bool(arguments.get("qpid.resume-ids")),
         claim=claim or None,
+        selector=Selector(selector) if selector else None,
     )
     session.subscriptions[destination] = subscription
     queue.subscriptions[subscription] = None
+    if subscription.sieve is not None:
+        queue.sieves[subscription.sieve] = None
     if command.exclusive:
         queue.exclusive_subscription = subscription
+    if queue.auto_delete and not queue.used:
+        broker.do(QueueUsed(queue))
     for observer in broker.observers:
         observer.subscribed(subscription)
     session.complete(command_id)
@@ -148,14 +155,21 @@ def stop(session: SessionHandler, command_id: int, command: c.MessageStop) -> No
 def accept(session: SessionHandler, command_id: int, command: c.MessageAccept) -> None:
     """message.accept: the messages leave their queues, in a transaction at its commit."""
     found = session.deliveries(command.transfers)
-    unsettled = session.unsettled
-    for transfer_id, _ in found:
-        del unsettled[transfer_id]
     if session.transaction is not None:
         session.transaction.accepted.update(found)
         session.complete(command_id)
-        return
-    effects = dequeues(delivery.entry for _, delivery in found if delivery.entry.owner is delivery.subscription)
+    else:
+        _take_away(session, command_id, dequeues(delivery.entry for _, delivery in found if _holds(delivery)))
+    for transfer_id, _ in found:
+        del session.unsettled[transfer_id]
+
+
+def _holds(delivery: Delivery) -> bool:
+    return delivery.entry.owner is delivery.subscription
+
+
+def _take_away(session: SessionHandler, command_id: int, effects: Sequence[Effect]) -> None:
+    """Where this broker may not do that, the messages have to be with the session still, whose end gives them back."""
     if effects:
         session.commit(Entry(effects, None, command_id))
     else:
@@ -182,17 +196,16 @@ def release(session: SessionHandler, command_id: int, command: c.MessageRelease)
 
 def reject(session: SessionHandler, command_id: int, command: c.MessageReject) -> None:
     """message.reject: acquired messages go to the alternate exchange of their queue, or nowhere."""
+    found = session.deliveries(command.transfers)
+    rejected = [delivery.entry for _, delivery in found if _holds(delivery) and delivery.entry.state != GONE]
     effects: list[Effect] = []
-    for transfer_id, delivery in session.deliveries(command.transfers):
+    for entry in rejected:
+        effects += session.broker.reject_effects(entry.queue, [entry])
+    _take_away(session, command_id, effects)
+    for entry in rejected:
+        entry.queue.rejects += 1
+    for transfer_id, _ in found:
         del session.unsettled[transfer_id]
-        entry = delivery.entry
-        if entry.owner is delivery.subscription and entry.state != GONE:
-            entry.queue.rejects += 1
-            effects += session.broker.reject_effects(entry.queue, [entry])
-    if effects:
-        session.commit(Entry(effects, None, command_id))
-    else:
-        session.complete(command_id)
 
 
 def acquire(session: SessionHandler, command_id: int, command: c.MessageAcquire) -> None:

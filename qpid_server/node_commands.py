@@ -7,12 +7,12 @@ from typing import Any
 
 from qpid_messaging.amqp import commands as c
 
-from .effects import Bound, Effect, ExchangeDeclared, ExchangeDeleted, QueueDeclared, Unbound
+from .effects import Effect, ExchangeDeclared, ExchangeDeleted, QueueDeclared, Unbound
 from .errors import IllegalArgument, InvalidArgument, NotAllowed, PreconditionFailed, ResourceLocked
 from .exchange import Exchange, exchange_class
 from .journal import Entry
 from .queue import Queue, Replicate
-from .queue_arguments import check_exchange_arguments, check_queue_arguments, replication
+from .queue_arguments import auto_deleted, check_exchange_arguments, check_queue_arguments, replication
 from .queue_operations import delete, purge
 from .session import HANDLERS, SessionHandler
 
@@ -78,17 +78,23 @@ def queue_declare(session: SessionHandler, command_id: int, command: c.QueueDecl
         _when_safe(session, queue, lambda: session.complete(command_id))
         return
     arguments: Mapping[str, Any] = command.arguments or {}
-    check_queue_arguments(arguments, auto_delete=command.auto_delete)
+    check_queue_arguments(arguments)
+    broker.check_quota(session.user)
+    auto_delete = auto_deleted(arguments, command.auto_delete)
     declared = QueueDeclared(
         name,
         durable=command.durable,
         exclusive=command.exclusive,
-        auto_delete=command.auto_delete,
+        auto_delete=auto_delete,
         alternate_exchange=command.alternate_exchange or None,
         arguments=arguments,
         replicate=replication(
-            arguments, broker.options.ha_replicate, exclusive=command.exclusive, auto_delete=command.auto_delete
+            arguments,
+            broker.replication_rules.level("queue", name),
+            exclusive=command.exclusive,
+            auto_delete=auto_delete,
         ),
+        creator=session.user,
     )
     session.commit(Entry([declared], None, command_id))
     if command.exclusive:
@@ -172,7 +178,7 @@ def exchange_declare(session: SessionHandler, command_id: int, command: c.Exchan
         auto_delete=command.auto_delete,
         alternate_exchange=command.alternate_exchange or None,
         arguments=arguments,
-        replicate=replication(arguments, broker.options.ha_replicate),
+        replicate=replication(arguments, broker.replication_rules.level("exchange", name)),
     )
     session.commit(Entry([declared], None, command_id))
 
@@ -220,11 +226,11 @@ def exchange_bind(session: SessionHandler, command_id: int, command: c.ExchangeB
     """exchange.bind: binding the same again changes nothing."""
     queue, exchange = _ends(session, command.queue, command.exchange, "Bind")
     key, arguments = command.binding_key or "", command.arguments or {}
-    exchange.check(key, arguments)
-    if exchange.has_binding(queue, key, arguments):
-        _when_safe(session, queue, lambda: session.complete(command_id))
+    effects = session.broker.binding_effects(queue, exchange, key, arguments)
+    if effects:
+        session.commit(Entry(effects, None, command_id))
     else:
-        session.commit(Entry([Bound(queue, exchange, key, arguments)], None, command_id))
+        _when_safe(session, queue, lambda: session.complete(command_id))
 
 
 def exchange_unbind(session: SessionHandler, command_id: int, command: c.ExchangeUnbind) -> None:

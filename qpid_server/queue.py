@@ -9,10 +9,13 @@ that differ in their line, in what has to go when a message comes, and in the or
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID, uuid4
 
+from .alerts import Alerts
+from .flow_limit import FlowLimit
 from .line import ACQUIRED, AVAILABLE, GONE, UNCONFIRMED, FifoLine, Line
 from .positions import Positions
 from .queue_settings import DEFAULT_SETTINGS, Lifetime, QueueSettings
@@ -20,11 +23,16 @@ from .queue_settings import DEFAULT_SETTINGS, Lifetime, QueueSettings
 if TYPE_CHECKING:
     from .exchange import Binding, Exchange
     from .message import Message, ReplicationId
+    from .session import SessionHandler
+    from .sieve import Sieve
     from .subscription import Subscription
     from .timers import Timer
 
-__all__ = ["ACQUIRED", "AVAILABLE", "GONE", "UNCONFIRMED", "Cursor", "Queue", "QueueEntry", "Replicate"]
+__all__ = ["ACQUIRED", "AVAILABLE", "GONE", "UNCONFIRMED", "Cursor", "Feed", "Queue", "QueueEntry", "Replicate"]
 
+_TRACE = "x-qpid.trace"
+_LONGEST_TRACE = 65535  # bytes of a str16
+"""Header with the names of the queues that a message came by, separated by commas."""
 _SPARSE = 4
 """Positions for each message there is, from which on the positions that there are are listed to walk along them."""
 _SPARE = 64
@@ -62,6 +70,19 @@ class QueueEntry:
         return f"<QueueEntry {self.position} of {self.queue.name!r}, {state}>"
 
 
+class Feed(Protocol):
+    """Somebody who is told of everything that comes to a queue and leaves it, once that is safe."""
+
+    def pump(self) -> None:
+        """There may be messages that it was not told of."""
+
+    def left(self, entries: Sequence[QueueEntry]) -> None:
+        """These messages left the queue."""
+
+    def queue_deleted(self) -> None:
+        """The queue is gone."""
+
+
 class Cursor:
     """How far a browser has come on a queue: it has seen everything up to this position."""
 
@@ -84,6 +105,7 @@ class Queue:
         replicate: what backups hold of it.
         auto_delete_timeout: seconds that an unused auto-delete queue lives on.
         settings: what its arguments ask for.
+        identity: tells it from others of its name, before and after it; its own one where not given.
 
     Attributes:
         choosy: which message is next depends on who asks: when there is none for one consumer, another may get one.
@@ -103,8 +125,10 @@ class Queue:
         replicate: Replicate = Replicate.NONE,
         auto_delete_timeout: float = 0,
         settings: QueueSettings = DEFAULT_SETTINGS,
+        identity: UUID | None = None,
     ) -> None:
         self.name = name
+        self.identity = identity if identity is not None else uuid4()
         self.durable = durable
         self.exclusive = exclusive
         self.auto_delete = auto_delete
@@ -112,10 +136,18 @@ class Queue:
         self.arguments = dict(arguments or {})
         self.replicate = replicate
         self.auto_delete_timeout = auto_delete_timeout
-        self.owner: object | None = None
+        self.owner: SessionHandler | None = None
         """The session that an exclusive queue belongs to."""
         self.settings = settings
         self.limits = settings.limits
+        self.alerts = Alerts(settings.thresholds) if settings.thresholds is not None else None
+        self.flow = FlowLimit(settings.flow) if settings.flow is not None else None
+        self.sieves: dict[Sieve, None] = {}
+        """Those of its consumers that have a selector."""
+        self.selective = bool(
+            settings.no_local or settings.trace_id or settings.trace_exclude or settings.filter is not None
+        )
+        """Not every message for it is put on it as it is: see :meth:`receive`."""
         self.entries: dict[int, QueueEntry] = {}
         """Everything on the queue, acquired and unconfirmed messages included, by position."""
         self.line: Line = self._prepare()
@@ -131,6 +163,8 @@ class Queue:
         self.browsers: dict[Subscription, None] = {}
         """Subscriptions that only look, have credit and whose connection reads."""
         self.exclusive_subscription: Subscription | None = None
+        self.feeds: dict[Feed, None] = {}
+        """Those who are told of all that comes and goes."""
         self.bindings: dict[Binding, None] = {}
         self.redirect: Queue | None = None
         """What is sent to this queue goes to that one."""
@@ -141,6 +175,8 @@ class Queue:
         self.sequence_key = settings.sequence_key
         self.goes_when_empty = auto_delete and settings.lifetime in (Lifetime.EMPTY, Lifetime.UNUSED_AND_EMPTY)
         """To be looked at whenever messages left it."""
+        self.used = False
+        """There has been a consumer: an auto-delete queue that nobody ever used waits for its first one."""
         self.deleted = False
         self.has_expiring = False
         """There has been a message with a time to live."""
@@ -255,6 +291,8 @@ class Queue:
             entry.redelivered = True
         self.releases += 1
         self.line.put(entry)
+        for sieve in self.sieves:
+            sieve.returned(entry)
 
     def remove(self, entry: QueueEntry) -> bool:
         """Take a message off the queue for good.
@@ -317,6 +355,35 @@ class Queue:
         self._head = 0
         return entries
 
+    # -- what comes
+
+    def receive(self, message: Message) -> Message | None:
+        """What is put on the queue when a message is sent to it, None: nothing.
+
+        Dropped are messages of the connection that the queue belongs to (``no-local``), those that were where it does
+        not want them to come from (``qpid.trace.exclude``), and those that its filter (``qpid.filter``) says no to.
+        """
+        settings = self.settings
+        if settings.no_local and message.publisher and message.publisher in self._owners():
+            return None
+        trace = message.application_headers.get(_TRACE) if settings.trace_id or settings.trace_exclude else None
+        visited = trace.split(",") if isinstance(trace, str) and trace else []
+        if any(name in settings.trace_exclude for name in visited):
+            return None
+        if settings.filter is not None and not settings.filter.matches(message):
+            return None
+        if settings.trace_id and settings.trace_id not in visited:
+            trace = ",".join([*visited, settings.trace_id])
+            while len(trace.encode("utf-8", "surrogateescape")) > _LONGEST_TRACE:
+                trace = trace.partition(",")[2]  # where it was long ago
+            message = message.with_header(_TRACE, trace)
+        return message
+
+    def _owners(self) -> list[int]:
+        subscription = self.exclusive_subscription
+        sessions = (self.owner, None if subscription is None else subscription.session)
+        return [session.connection.number for session in sessions if session is not None]
+
     # -- what has to go when a message comes
 
     def takes(self, message: Message) -> bool:
@@ -344,6 +411,10 @@ class Queue:
         return self.after(0)
 
     # -- who gets what
+
+    def permits(self, entry: QueueEntry, consumer: Subscription) -> bool:
+        """Whether a consumer may have an available message."""
+        return True
 
     def first(self, consumer: Subscription | None = None) -> QueueEntry | None:
         """The available message that a consumer gets next."""
@@ -433,11 +504,13 @@ class Queue:
         if not self.auto_delete or self.deleted:
             return False
         lifetime = self.settings.lifetime
-        if lifetime is Lifetime.UNUSED:
-            return self.unused
         if lifetime is Lifetime.EMPTY:
             return not self.entries
-        return lifetime is Lifetime.UNUSED_AND_EMPTY and self.unused and not self.entries
+        if lifetime is Lifetime.UNUSED_AND_EMPTY:
+            return self.unused and not self.entries
+        if lifetime is Lifetime.CLOSE and self.exclusive:
+            return self.owner is None
+        return self.unused
 
     def __repr__(self) -> str:
         return f"<Queue {self.name!r}, {len(self.entries)} messages>"

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from .effects import Dequeue, Enqueue
+from .effects import Dequeue
 from .errors import SessionError
 from .exchange import Exchange
 from .journal import Effect, Entry
@@ -95,7 +95,8 @@ def move(
     """
 
     def effects(entries: list[QueueEntry]) -> list[Effect]:
-        coming = broker.admit([Enqueue(target, entry.message.anew()) for entry in entries])
+        messages = [entry.message.anew() for entry in entries]
+        coming = broker.admit([effect for message in messages for effect in broker.enqueues((target,), message)])
         return [Dequeue(source, entries), *coming]
 
     _Work(broker, source, effects, done=done, failed=failed).begin(count, matches)

@@ -11,43 +11,30 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from .arguments import flag, number, text
 from .errors import InvalidArgument
+from .queue_levels import NO_RATIOS, FlowSettings, Limits, Ratios, Thresholds, flow_settings, thresholds
+from .selector import Selector
 
-__all__ = ["DEFAULT_SETTINGS", "Lifetime", "Limits", "QueueSettings", "queue_settings"]
+__all__ = ["DEFAULT_SETTINGS", "POLICIES", "Lifetime", "Limits", "QueueSettings", "queue_settings"]
 
-_POLICIES = ("reject", "ring", "self-destruct")
+#: What becomes of messages that are too many (``qpid.policy_type``).
+POLICIES = ("reject", "ring", "self-destruct")
 _PRIORITIES = ("qpid.priorities", "x-qpid-priorities")
 _FAIRSHARE = ("qpid.fairshare", "x-qpid-fairshare")
 _LEGACY_KEY = "qpid.LVQ_key"
 _MOST_PRIORITIES = 256  # a message's priority is an octet
+_LONGEST_NAME = 255
 
 
 class Lifetime(Enum):
-    """When an auto-delete queue goes (``qpid.lifetime-policy``)."""
+    """When a queue goes (``qpid.lifetime-policy``)."""
 
+    CLOSE = "delete-on-close"
     UNUSED = "delete-if-unused"
     EMPTY = "delete-if-empty"
     UNUSED_AND_EMPTY = "delete-if-unused-and-empty"
     MANUAL = "manual"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The limits of one queue.
-
-    Attributes:
-        count: messages, 0: no limit.
-        size: bytes of header and body, 0: no limit.
-        policy: "reject" refuses what is too much, "ring" drops others for it, "self-destruct" deletes the queue.
-    """
-
-    count: int
-    size: int
-    policy: str = "reject"
-
-    def exceeded(self, count: int, size: int) -> bool:
-        """Whether so much is too much."""
-        return bool(self.count and count > self.count) or bool(self.size and size > self.size)
 
 
 @dataclass(frozen=True)
@@ -64,7 +51,13 @@ class QueueSettings:
         default_group: the group of messages without that header.
         sequence_key: header that messages get their position in; "": they do not.
         browse_only: consumers get no more than browsers.
-        lifetime: when it goes, for an auto-delete queue.
+        no_local: what the connection publishes that the queue, or its only subscription, belongs to is dropped.
+        trace_id: what is written into messages to tell that they were here; "": nothing.
+        trace_exclude: messages that were at one of these are dropped.
+        filter: messages that it says no to are dropped.
+        thresholds: when those who watch are told that there is much on it.
+        flow: when producers have to wait.
+        lifetime: when it goes, if it is an auto-delete queue; None: its arguments do not say.
     """
 
     limits: Limits | None = None
@@ -75,14 +68,24 @@ class QueueSettings:
     default_group: str = ""
     sequence_key: str = ""
     browse_only: bool = False
-    lifetime: Lifetime = Lifetime.UNUSED
+    no_local: bool = False
+    trace_id: str = ""
+    trace_exclude: tuple[str, ...] = ()
+    filter: Selector | None = None
+    thresholds: Thresholds | None = None
+    flow: FlowSettings | None = None
+    lifetime: Lifetime | None = None
 
 
 DEFAULT_SETTINGS = QueueSettings()
 
 
 def queue_settings(
-    arguments: Mapping[str, Any], *, size_limit: int = 0, default_group: str = "", auto_delete: bool = True
+    arguments: Mapping[str, Any],
+    *,
+    size_limit: int = 0,
+    default_group: str = "",
+    ratios: Ratios = NO_RATIOS,
 ) -> QueueSettings:
     """Read the arguments of a declaration.
 
@@ -90,24 +93,33 @@ def queue_settings(
         arguments: as they came.
         size_limit: bytes that a queue may hold which does not say; 0: no limit.
         default_group: the group of messages that do not say.
-        auto_delete: the queue is declared auto-delete.
+        ratios: what follows from its limits where it does not say.
 
     Raises:
         InvalidArgument: a value makes no sense, or not together with another.
     """
-    levels = max(_number(arguments, name) for name in _PRIORITIES)
+    levels = max(number(arguments, name) for name in _PRIORITIES)
+    if levels > _MOST_PRIORITIES:
+        raise InvalidArgument(f"qpid.priorities: there are at most {_MOST_PRIORITIES} levels of priority")
+    limits = _limits(arguments, size_limit)
     settings = QueueSettings(
-        limits=_limits(arguments, size_limit),
+        limits=limits,
         last_value_key=_last_value_key(arguments),
         priorities=levels,
         fairshare=_fairshare(arguments, levels),
-        group_key=_text(arguments, "qpid.group_header_key"),
+        group_key=text(arguments, "qpid.group_header_key"),
         default_group=default_group,
-        sequence_key=_text(arguments, "qpid.queue_msg_sequence"),
-        browse_only=_flag(arguments, "qpid.browse-only"),
-        lifetime=_lifetime(arguments, auto_delete),
+        sequence_key=_name(arguments, "qpid.queue_msg_sequence"),
+        browse_only=flag(arguments, "qpid.browse-only"),
+        no_local=flag(arguments, "no-local"),
+        trace_id=_name(arguments, "qpid.trace.id"),
+        trace_exclude=tuple(text(arguments, "qpid.trace.exclude").replace(",", " ").split()),
+        filter=_filter(arguments),
+        thresholds=thresholds(arguments, limits, ratios),
+        flow=flow_settings(arguments, limits, ratios),
+        lifetime=_lifetime(arguments),
     )
-    _check(settings, shared=_flag(arguments, "qpid.shared_msg_group"))
+    _check(settings, shared=flag(arguments, "qpid.shared_msg_group"))
     return settings
 
 
@@ -125,29 +137,40 @@ def _check(settings: QueueSettings, *, shared: bool) -> None:
         raise InvalidArgument("Only shared groups are supported: qpid.group_header_key needs qpid.shared_msg_group")
     if shared and not settings.group_key:
         raise InvalidArgument("Can only specify qpid.shared_msg_group if qpid.group_header_key is set")
-    if settings.priorities > _MOST_PRIORITIES:
-        raise InvalidArgument(f"qpid.priorities: there are at most {_MOST_PRIORITIES} levels of priority")
 
 
 def _limits(arguments: Mapping[str, Any], size_limit: int) -> Limits | None:
-    count = _number(arguments, "qpid.max_count")
-    size = _number(arguments, "qpid.max_size") if arguments.get("qpid.max_size") is not None else size_limit
+    count = number(arguments, "qpid.max_count")
+    size = number(arguments, "qpid.max_size") if arguments.get("qpid.max_size") is not None else size_limit
     if not count and not size:
         return None
-    policy = _text(arguments, "qpid.policy_type")
+    policy = text(arguments, "qpid.policy_type")
     # As the C++ broker has it: a policy that it does not know is "reject".
-    return Limits(count, size, policy if policy in _POLICIES else "reject")
+    return Limits(count, size, policy if policy in POLICIES else "reject")
+
+
+def _name(arguments: Mapping[str, Any], name: str) -> str:
+    """What messages will carry: a name has at most 255 bytes (str8)."""
+    value = text(arguments, name)
+    if len(value.encode("utf-8", "surrogateescape")) > _LONGEST_NAME:
+        raise InvalidArgument(f"{name} has more than {_LONGEST_NAME} bytes")
+    return value
+
+
+def _filter(arguments: Mapping[str, Any]) -> Selector | None:
+    expression = text(arguments, "qpid.filter")
+    return Selector(expression) if expression else None
 
 
 def _last_value_key(arguments: Mapping[str, Any]) -> str:
     """The older arguments name no key: it is in the header ``qpid.LVQ_key``. Browsers are treated alike by both."""
-    key = _text(arguments, "qpid.last_value_queue_key")
-    legacy = any(_flag(arguments, name) for name in ("qpid.last_value_queue", "qpid.last_value_queue_no_browse"))
+    key = text(arguments, "qpid.last_value_queue_key")
+    legacy = any(flag(arguments, name) for name in ("qpid.last_value_queue", "qpid.last_value_queue_no_browse"))
     return key or (_LEGACY_KEY if legacy else "")
 
 
 def _fairshare(arguments: Mapping[str, Any], levels: int) -> tuple[int, ...]:
-    default = max(_number(arguments, name) for name in _FAIRSHARE)
+    default = max(number(arguments, name) for name in _FAIRSHARE)
     shares = [default] * levels
     for name in arguments:
         base, _, level = name.rpartition("-")
@@ -160,55 +183,16 @@ def _fairshare(arguments: Mapping[str, Any], levels: int) -> tuple[int, ...]:
         elif int(level) >= levels:
             raise InvalidArgument(f"Cannot have fairshare set for priority levels greater than {levels - 1}: {name}")
         else:
-            shares[int(level)] = _number(arguments, name)
+            shares[int(level)] = number(arguments, name)
     if default and not levels:
         raise InvalidArgument("Cannot specify fairshare settings when queue is not enabled for priorities")
     return tuple(shares) if any(shares) else ()
 
 
-def _lifetime(arguments: Mapping[str, Any], auto_delete: bool) -> Lifetime:
-    text = _text(arguments, "qpid.lifetime-policy")
-    if not text:
-        return Lifetime.UNUSED
+def _lifetime(arguments: Mapping[str, Any]) -> Lifetime | None:
+    policy = text(arguments, "qpid.lifetime-policy")
     try:
-        lifetime = Lifetime(text)
+        return Lifetime(policy) if policy else None
     except ValueError:
         known = ", ".join(lifetime.value for lifetime in Lifetime)
-        raise InvalidArgument(f"qpid.lifetime-policy: {text!r} is none of {known}") from None
-    if lifetime is not Lifetime.MANUAL and not auto_delete:
-        raise InvalidArgument("qpid.lifetime-policy: the queue is not auto-delete")
-    return lifetime
-
-
-def _number(arguments: Mapping[str, Any], name: str) -> int:
-    value = arguments.get(name, 0)
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidArgument(f"{name}: {value!r} is not a number")
-    return value
-
-
-def _text(arguments: Mapping[str, Any], name: str) -> str:
-    value = arguments.get(name)
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    if value is None:
-        return ""
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise InvalidArgument(f"{name}: {value!r} is not a text")
-    return str(value)
-
-
-def _flag(arguments: Mapping[str, Any], name: str) -> bool:
-    value = arguments.get(name)
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    if isinstance(value, str):
-        lowered = value.lower()
-        if lowered not in ("true", "false", "yes", "no", "1", "0", ""):
-            raise InvalidArgument(f"{name}: {value!r} is neither true nor false")
-        return lowered in ("true", "yes", "1")
-    return bool(value)
+        raise InvalidArgument(f"qpid.lifetime-policy: {policy!r} is none of {known}") from None

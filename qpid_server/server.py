@@ -1,17 +1,14 @@
-"""The shell of the broker: listeners, sockets and time, on anyio (asyncio or trio).
-
-One task reads a connection, one writes it. A read is handed to the connection whole, and whatever it leads to, on any
-connection, goes out in one write each.
-"""
+"""The shell of the broker: listeners, who may connect, and time, on anyio (asyncio or trio)."""
 
 from __future__ import annotations
 
-import errno
 import logging
+import socket
 import ssl
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import anyio
@@ -19,31 +16,27 @@ import anyio.abc
 from anyio import CancelScope, Event
 from anyio.streams.tls import TLSAttribute, TLSStream
 
-from qpid_messaging.amqp.sasl import Accepted
-
 from .broker import Broker
-from .connection import ConnectionHandler
+from .broker_urls import known_hosts
 from .ha.cluster import Cluster
+from .ha.queue_replication import QueueReplication
+from .http import HttpServer
+from .link import Link
+from .listening import PEER_LEFT, Listener, inherited, listen
 from .management import install
 from .options import OptionError, Options
 from .security.acl import demand_allow_all
-from .security.authenticator import Authenticator, Origin, Refused, Slow
+from .security.authenticator import Authenticator, Origin
 from .security.login_queue import LoginQueue
 from .security.tls import identity, server_context
 from .security.users import UsersFile
 
 __all__ = ["Server"]
 
-Listener = anyio.abc.Listener[anyio.abc.SocketStream]
-
 log = logging.getLogger(__name__)
 
-_READ_SIZE = 1 << 18
-_LAST_WRITE = 2.0
 _SHUT_DOWN = 3.0
 _CONNECTION_FORCED = 320
-_LOOPBACK = ("127.0.0.1", "::1")
-_ANYWHERE = ("0.0.0.0", "::")
 
 
 class Server:
@@ -52,6 +45,8 @@ class Server:
     Args:
         options: how it is configured.
         broker: the broker to serve; one is made where not given.
+        cluster: the broker's membership in a cluster; made where not given and the options ask for one.
+        listeners: where clients come in; without any, the addresses that the options say.
 
     Attributes:
         broker: the broker.
@@ -65,9 +60,16 @@ class Server:
         OptionError: files of certificates or rules that it cannot do with.
     """
 
-    def __init__(self, options: Options | None = None, broker: Broker | None = None) -> None:
+    def __init__(
+        self,
+        options: Options | None = None,
+        broker: Broker | None = None,
+        *,
+        cluster: Cluster | None = None,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
         self.options = options if options is not None else Options()
-        self.broker = broker if broker is not None else Broker(self.options, clock=anyio.current_time)
+        self.broker = broker if broker is not None else Broker(self.options)
         self.broker.shut_down = self.stop
         self.port = self.options.port
         self.addresses: list[tuple[str, int]] = []
@@ -75,14 +77,22 @@ class Server:
         if self.options.acl_path is not None:
             demand_allow_all(self.options.acl_path)
         self._tls = server_context(self.options)
+        if self.options.known_hosts_url != "none" and not self.options.ha_cluster:
+            try:
+                hosts = known_hosts(self.options.known_hosts_url)
+            except ValueError as error:
+                raise OptionError(f"known-hosts-url: {error}") from error
+            self.broker.known_hosts = lambda: hosts
         self.services: list[Callable[[Server], Any]] = []
-        if self.options.ha_cluster:
+        if self.options.ha_cluster and cluster is None:
             cluster = Cluster(self.broker)
-            if cluster.encrypted and self._tls is None:
+        if cluster is not None:
+            if cluster.membership.encrypted and self._tls is None:
                 raise OptionError("ha-brokers-url says that brokers speak TLS, and this one has no ssl-cert-file")
-            self.services.append(
-                lambda server: cluster.run(server.tls_addresses[0][1] if cluster.encrypted else server.port)
-            )
+            self.services.append(partial(_take_part, cluster))
+        if cluster is not None or self.options.ha_queue_replication:
+            replication = QueueReplication(self.broker)
+            self.services.append(lambda server: replication.run())
         if self.options.mgmt_enable:
             install(self.broker, port=lambda: self.port)
         self.authenticator = Authenticator(
@@ -93,8 +103,18 @@ class Server:
             no_dictionary=self.options.ssl_sasl_no_dict,
         )
         self.logins = LoginQueue()
-        self._listeners: list[Listener] = []
+        self.http: HttpServer | None = None
+        if self.options.http_port is not None:
+            self.http = HttpServer(
+                self.broker,
+                self.authenticator,
+                self.logins,
+                interface=self.options.http_interface,
+                port=self.options.http_port,
+            )
+        self._listeners: list[Listener] = list(listeners)
         self._tls_listeners: list[Listener] = []
+        self._listening = False
         self._hosts: Counter[str] = Counter()
         self._stop: Event | None = None
         self._closed: Event | None = None
@@ -115,6 +135,8 @@ class Server:
                 tasks.start_soon(service, self)
             for listener in listeners:
                 tasks.start_soon(self._serve, listener, listener in self._tls_listeners, tasks)
+            if self.http is not None:
+                tasks.start_soon(self.http.run)
             task_status.started(self.port)
             await self._stop.wait()
             for listener in listeners:
@@ -134,40 +156,33 @@ class Server:
 
         Raises:
             OSError: an address cannot be listened on.
+            OptionError: a socket or interface of the options is none, or there is nothing to listen on.
         """
-        if not self._listeners:
-            self._listeners, self.port = await self._listen(self.options.port, self.addresses)
-            if self._tls is not None:
-                try:
-                    for tls_port in self.options.ssl_port:
-                        self._tls_listeners += (await self._listen(tls_port, self.tls_addresses))[0]
-                except BaseException:
-                    for listener in [*self._listeners, *self._tls_listeners]:
-                        await listener.aclose()
-                    raise
-
-    async def _listen(self, port: int, addresses: list[tuple[str, int]]) -> tuple[list[Listener], int]:
-        interfaces = self.options.interface or (_ANYWHERE if self.options.auth else _LOOPBACK)
-        listeners: list[Listener] = []
+        if self._listening:
+            return
+        self._listening = True
+        options, disabled = self.options, self.options.listen_disable
+        take = partial(listen, options.interface, backlog=options.connection_backlog, loopback=not options.auth)
         try:
-            for interface in interfaces:
-                try:
-                    multi = await anyio.create_tcp_listener(local_host=interface, local_port=port, backlog=511)
-                except OSError as error:
-                    absent = error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
-                    if absent and listeners and not self.options.interface:
-                        continue  # a machine without IPv6
-                    raise
-                for listener in multi.listeners:
-                    listeners.append(listener)
-                    address = listener.extra(anyio.abc.SocketAttribute.local_address)
-                    port = int(address[1])
-                    addresses.append((str(address[0]), port))
+            if not self._listeners:
+                if "tcp" not in disabled:
+                    self._listeners += await take(options.port)
+                for descriptor in options.socket_fd:
+                    self._listeners.append(await inherited(descriptor))
+                if self._tls is not None and "ssl" not in disabled:
+                    for port in options.ssl_port:
+                        self._tls_listeners += await take(port)
+            if not self._listeners and not self._tls_listeners:
+                raise OptionError("listen-disable: there is no transport left to listen on")
+            if self.http is not None:
+                await self.http.listen()
         except BaseException:
-            for listener in listeners:
+            for listener in [*self._listeners, *self._tls_listeners]:
                 await listener.aclose()
             raise
-        return listeners, port
+        self.addresses += map(_address, self._listeners)
+        self.tls_addresses += map(_address, self._tls_listeners)
+        self.port = (self.addresses or self.tls_addresses)[0][1]
 
     async def _serve(self, listener: Listener, encrypted: bool, tasks: anyio.abc.TaskGroup) -> None:
         with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):  # that is how it is stopped
@@ -181,7 +196,9 @@ class Server:
     async def _connected(self, stream: anyio.abc.SocketStream, tls: ssl.SSLContext | None = None) -> None:
         try:
             address = stream.extra(anyio.abc.SocketAttribute.remote_address)
-        except (OSError, anyio.TypedAttributeLookupError) as error:
+            if not self.options.tcp_nodelay:
+                stream.extra(anyio.abc.SocketAttribute.raw_socket).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+        except PEER_LEFT as error:
             log.debug("a client left at once: %s", error)
             await anyio.aclose_forcefully(stream)
             return
@@ -196,9 +213,9 @@ class Server:
             if tls is None:
                 await self._run_link(stream, peer, Origin(host))
             else:
-                encrypted = await self._shake_hands(stream, tls, peer)
-                if encrypted is not None:
-                    certificate = identity(encrypted.extra(TLSAttribute.peer_certificate))
+                shaken = await self._shake_hands(stream, tls, peer)
+                if shaken is not None:
+                    encrypted, certificate = shaken
                     await self._run_link(encrypted, peer, Origin(host, True, certificate))
         finally:
             self._hosts[host] -= 1
@@ -217,13 +234,16 @@ class Server:
             return f"there are {of_host} connections from {host} already"
         return ""
 
-    async def _shake_hands(self, stream: anyio.abc.SocketStream, tls: ssl.SSLContext, peer: str) -> TLSStream | None:
-        """Begin TLS; None where the client does not, or not in time."""
+    async def _shake_hands(
+        self, stream: anyio.abc.SocketStream, tls: ssl.SSLContext, peer: str
+    ) -> tuple[TLSStream, str] | None:
+        """Begin TLS; with whom the client's certificate speaks of. None where it does not begin, or not in time."""
         reason = f"no TLS handshake within {self.options.max_negotiate_time} ms"
         with anyio.move_on_after(self.options.max_negotiate_time / 1000):
             try:
-                return await TLSStream.wrap(stream, server_side=True, ssl_context=tls, standard_compatible=False)
-            except (ssl.SSLError, anyio.BrokenResourceError, anyio.EndOfStream, OSError) as error:
+                encrypted = await TLSStream.wrap(stream, server_side=True, ssl_context=tls, standard_compatible=False)
+                return encrypted, identity(encrypted.extra(TLSAttribute.peer_certificate))
+            except (ssl.SSLError, anyio.BrokenResourceError, anyio.EndOfStream, *PEER_LEFT) as error:
                 cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
                 reason = f"TLS handshake failed: {getattr(cause, 'reason', '') or str(cause) or 'the client left'}"
         log.warning("connection from %s refused: %s", peer, reason)
@@ -233,7 +253,7 @@ class Server:
         refusal = self.authenticator.refusal(origin)
         if refusal:
             log.warning("connection from %s refused: %s", peer, refusal)
-        await _Link(self, stream, peer, origin).run()
+        await Link(self.broker, self.authenticator, self.logins, stream, peer, origin).run()
         if self._closed is not None:
             self._closed.set()
 
@@ -270,73 +290,10 @@ class Server:
             self.broker.settle()
 
 
-class _Link:
-    """A socket and the connection on it."""
+async def _take_part(cluster: Cluster, server: Server) -> None:
+    await cluster.run(server.tls_addresses[0][1] if cluster.membership.encrypted else server.port)
 
-    def __init__(self, server: Server, stream: anyio.abc.ByteStream, peer: str, origin: Origin) -> None:
-        self.server = server
-        self.stream = stream
-        self.peer = peer
-        self.wake = Event()
-        self.drained = Event()
-        self.tasks: anyio.abc.TaskGroup | None = None
-        self.handler = ConnectionHandler(
-            server.broker, peer, server.authenticator, notify=self._notify, run_slow=self._run_slow, origin=origin
-        )
 
-    def _notify(self) -> None:
-        self.wake.set()
-        if self.handler.finished and self.tasks is not None:
-            # Also where a client that does not read holds up the writer.
-            self.tasks.cancel_scope.deadline = min(self.tasks.cancel_scope.deadline, anyio.current_time() + _LAST_WRITE)
-
-    def _run_slow(self, check: Slow, answer: Callable[[Accepted | Refused], None]) -> None:
-        handler = self.handler
-        self.server.logins.submit(handler.origin.host, check, lambda: handler.authenticating, answer)
-
-    async def run(self) -> None:
-        """Read and write until either side is done."""
-        try:
-            async with anyio.create_task_group() as tasks:
-                self.tasks = tasks
-                tasks.start_soon(self._write)
-                await self._read()
-                self.handler.finish()
-        except Exception:  # one connection's fault must not end the others
-            log.exception("connection from %s failed", self.peer)
-        finally:
-            self.handler.lost()
-            with CancelScope(shield=True):
-                await anyio.aclose_forcefully(self.stream)
-
-    async def _read(self) -> None:
-        handler, stream = self.handler, self.stream
-        try:
-            while not handler.finished:
-                if handler.paused:
-                    self.drained = Event()
-                    await self.drained.wait()
-                    continue
-                handler.receive(await stream.receive(_READ_SIZE))
-        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            pass  # the client left
-
-    async def _write(self) -> None:
-        handler, stream = self.handler, self.stream
-        assert self.tasks is not None
-        try:
-            while True:
-                await self.wake.wait()
-                self.wake = Event()
-                data = handler.data_to_send()
-                if handler.finished:
-                    if data:
-                        await stream.send(data)
-                    break
-                if data:
-                    await stream.send(data)
-                    handler.sent()
-                    self.drained.set()
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            pass  # the client left
-        self.tasks.cancel_scope.cancel()
+def _address(listener: Listener) -> tuple[str, int]:
+    address = listener.extra(anyio.abc.SocketAttribute.local_address)
+    return str(address[0]), int(address[1])

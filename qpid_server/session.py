@@ -15,9 +15,10 @@ from qpid_messaging.amqp import commands as c
 from qpid_messaging.amqp.ranges import RangeSet
 from qpid_messaging.amqp.session import Session, expand
 
+from .effects import Enqueue
 from .errors import NotFound, NotImplementedFeature, SessionError, UnauthorizedAccess
 from .journal import Effect, Entry, Mark
-from .line import ACQUIRED
+from .line import ACQUIRED, GONE
 from .message import Message
 from .queue import Queue
 from .subscription import Delivery, Subscription
@@ -120,15 +121,27 @@ class SessionHandler:
     def tell_expected(self) -> None:
         """Answer session.flush(expected): the command after the last one whose effect is held, none for a new session.
 
-        Once all that is held is also confirmed, the completions that the client may have missed are announced.
+        The client concludes from it what never took effect, so the answer waits until it is sure that no other broker
+        reigns by now, who may have carried out more. Once all that is held is also confirmed, the completions that the
+        client may have missed are announced.
         """
-        last = self.broker.session_records.last(self.user, self.name) if self.surviving else None
         self._knows_record = True
-        if last is None:
-            self.machine.send_expected(None if not self.machine.next_incoming else self.machine.next_incoming)
-            return
-        self.last_marked = last
+        self.last_marked = max(self.last_marked, self._last_held())
+        self.broker.journal.when_primary(self._tell_expected)
+
+    def _last_held(self) -> int:
+        last = self.broker.session_records.last(self.user, self.name) if self.surviving else None
+        return -1 if last is None else last
+
+    def _tell_expected(self) -> None:
         machine = self.machine
+        if self.ended or not machine.attached:
+            return
+        self.broker.pending[self.connection] = None
+        last = self._last_held()
+        if last < 0:
+            machine.send_expected(machine.next_incoming or None)
+            return
         if machine.next_incoming <= last:
             machine.next_incoming = last + 1
         machine.send_expected(last + 1)
@@ -153,6 +166,16 @@ class SessionHandler:
     def _confirmed(self, entry: Entry) -> None:
         self.machine.complete(entry.command_id)
         self.broker.pending[self.connection] = None
+
+    def _transferred(self, entry: Entry) -> None:
+        """A transfer's entry is confirmed: it completes unless a queue that it went to has more than enough."""
+        for effect in entry.effects:
+            if type(effect) is Enqueue:
+                flow = effect.queue.flow
+                if flow is not None and flow.stopped and effect.entry.state != GONE:
+                    flow.hold(effect.entry, lambda: self._transferred(entry))
+                    return
+        self._confirmed(entry)
 
     def result(self, command_id: int, value: c.Struct) -> None:
         """Answer a command with execution.result, and complete it."""
@@ -194,18 +217,19 @@ class SessionHandler:
         ttl = message.delivery_properties.ttl
         if ttl:
             message.expires = broker.clock() + ttl / 1000
+        message.publisher = connection.number
         if connection.checks_user_id:
             self._check_user(message)
         if self.transaction is None:
             effects: Sequence[Effect] = (coming := broker.route(message, exchange, connection))
             for effect in coming:
-                if not effect.queue.takes(message):
+                if type(effect) is Enqueue and not effect.queue.takes(effect.message):
                     effects = broker.admit(coming)
                     break
             if mark is not None:
                 self.last_marked = command_id
             entry = Entry(effects, mark, command_id)
-            broker.commit(entry, self._confirmed)
+            broker.commit(entry, self._transferred)
         else:
             self.transaction.effects += broker.route(message, exchange, connection)
             self.complete(command_id)
@@ -276,6 +300,8 @@ class SessionHandler:
         subscription.stop()
         queue = subscription.queue
         queue.subscriptions.pop(subscription, None)
+        if subscription.sieve is not None:
+            queue.sieves.pop(subscription.sieve, None)
         if queue.exclusive_subscription is subscription:
             queue.exclusive_subscription = None
         for observer in self.broker.observers:
@@ -305,6 +331,7 @@ class SessionHandler:
             service.detached(self)
         if self.transaction is not None:
             self.transaction.abort()
+            self.transaction = None
         if self.dtx is not None:
             self.dtx.abort()
         for delivery in self.unsettled.values():

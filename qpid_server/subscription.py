@@ -20,8 +20,10 @@ from .errors import ResourceDeleted
 from .line import AVAILABLE
 from .message import format_resume_id, parse_resume_id
 from .queue import Queue, QueueEntry
+from .sieve import Sieve
 
 if TYPE_CHECKING:
+    from .selector import Selector
     from .session import SessionHandler
 
 __all__ = ["UNLIMITED", "Delivery", "Subscription"]
@@ -58,6 +60,7 @@ class Subscription:
         exclusive: nobody else may subscribe.
         arguments: of message.subscribe, as they came.
         resume_ids: deliveries carry replication ids.
+        selector: which messages it wants; None: all of them.
         claim: resume ids of messages that the client holds from an earlier delivery; see :meth:`flush`.
     """
 
@@ -73,6 +76,7 @@ class Subscription:
         arguments: Mapping[str, Any] | None = None,
         resume_ids: bool = False,
         claim: Sequence[str] | None = None,
+        selector: Selector | None = None,
     ) -> None:
         self.session = session
         self.queue = queue
@@ -83,6 +87,9 @@ class Subscription:
         self.arguments = dict(arguments or {})
         self.resume_ids = resume_ids
         self.claim = claim
+        self.selector = selector
+        self.sieve = Sieve(queue, selector, self) if selector is not None and acquire else None
+        """Finds what a consumer with a selector gets."""
         self.window = True
         self.cursor = queue.cursor()
         """How far a browser has come."""
@@ -107,6 +114,10 @@ class Subscription:
     def name(self) -> str:
         """What it is called where names are unique on the broker."""
         return f"{self.session.name.decode(errors='replace')}.{self.destination}"
+
+    def selects(self, entry: QueueEntry) -> bool:
+        """Whether it wants a message."""
+        return self.selector is None or self.selector.matches(entry.message, redelivered=entry.redelivered)
 
     # -- credit
 

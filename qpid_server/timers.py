@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 
 __all__ = ["Timer", "Timers"]
 
 
+_FEW = 100
+"""Cancelled timers that nobody minds."""
+
+
 class Timer:
     """One thing to do at a time."""
 
-    __slots__ = ("callback", "when")
+    __slots__ = ("_timers", "callback", "when")
 
-    def __init__(self, when: float, callback: Callable[[], None]) -> None:
+    def __init__(self, timers: Timers, when: float, callback: Callable[[], None]) -> None:
+        self._timers = timers
         self.when = when
         self.callback: Callable[[], None] | None = callback
 
     def cancel(self) -> None:
-        """Do not do it."""
-        self.callback = None
+        """Do not do it; nothing happens if it is done already."""
+        if self.callback is not None:
+            self.callback = None
+            self._timers.cancelled(self)
 
 
 class Timers:
@@ -29,16 +36,25 @@ class Timers:
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
         self._number = count()
+        self._cancelled = 0  # of those in the heap
         self.changed: Callable[[], None] | None = None
         """Called when a timer was set that is due before all others: the driver sleeps too long now."""
 
     def at(self, when: float, callback: Callable[[], None]) -> Timer:
         """Call back at or soon after `when`."""
-        timer = Timer(when, callback)
+        timer = Timer(self, when, callback)
         heappush(self._heap, (when, next(self._number), timer))
         if self._heap[0][2] is timer and self.changed is not None:
             self.changed()
         return timer
+
+    def cancelled(self, timer: Timer) -> None:
+        """A timer will not be needed: they go when they are more than the others, however late they are due."""
+        self._cancelled += 1
+        if self._cancelled > _FEW and 2 * self._cancelled > len(self._heap):
+            self._heap = [item for item in self._heap if item[2].callback is not None]
+            heapify(self._heap)
+            self._cancelled = 0
 
     @property
     def due(self) -> float | None:
@@ -46,6 +62,7 @@ class Timers:
         heap = self._heap
         while heap and heap[0][2].callback is None:
             heappop(heap)
+            self._cancelled -= 1
         return heap[0][0] if heap else None
 
     def run(self, now: float) -> None:
@@ -54,6 +71,7 @@ class Timers:
             due = self.due
             if due is None or due > now:
                 return
-            callback = heappop(self._heap)[2].callback
+            timer = heappop(self._heap)[2]
+            callback, timer.callback = timer.callback, None
             if callback is not None:
                 callback()

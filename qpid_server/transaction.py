@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from .effects import Dequeue, Enqueue
+from .effects import Dequeue, Enqueue, Passed
 from .journal import Effect, Entry
 from .line import GONE
 from .queue import Queue, QueueEntry
@@ -30,8 +30,16 @@ class Work:
     """
 
     def __init__(self) -> None:
-        self.effects: list[Effect] = []
+        self.effects: list[Enqueue | Passed] = []
         self.accepted: dict[int, Delivery] = {}
+
+    def possible_effects(self) -> list[Enqueue | Passed]:
+        """Those of the effects whose queue or exchange is still there."""
+        return [
+            effect
+            for effect in self.effects
+            if not (effect.queue if isinstance(effect, Enqueue) else effect.exchange).deleted
+        ]
 
     def accepted_entries(self) -> list[QueueEntry]:
         """The accepted messages that this session has acquired; to accept what was only browsed means nothing."""
@@ -57,10 +65,7 @@ class Transaction(Work):
     def commit(self, command_id: int) -> None:
         """Do everything at once; the command completes when that is confirmed."""
         session = self.session
-        effects: list[Effect] = [
-            effect for effect in self.effects if not (isinstance(effect, Enqueue) and effect.queue.deleted)
-        ]
-        effects = [*dequeues(self.accepted_entries()), *session.broker.admit(effects)]
+        effects = [*dequeues(self.accepted_entries()), *session.broker.admit(self.possible_effects())]
         count_transaction(effects)
         session.tx_commits += 1
         self.effects = []

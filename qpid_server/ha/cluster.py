@@ -12,24 +12,40 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import anyio
 import anyio.abc
-from qpid_address import BrokerURL
 
+from ..management.ha import member_maps
 from ..options import OptionError
 from ..queue import Replicate
 from ..security.tls import peer_context
+from .demotion import demote, hand_over
 from .difference import STANDARD, difference
 from .epoch import NO_EPOCH, START, Epoch, Position, Promises
+from .failover_exchange import FailoverNews
+from .follower import Follower
 from .following import follow_primary
 from .link import PEER_PROPERTY, SERVICE, Credentials, Network, TCPNetwork
-from .log import Follower, Log
-from .promotion import ACTIVE, CATCH_UP, JOINING, READY, RECOVERING, MemberStatus, Refused, must_step_down
-from .records import Record, ReplicationError, Wall, pack_index, pack_map
+from .log import Log
+from .managed_member import ManagedMember
+from .membership import UNAVAILABLE, Membership
+from .messages import Wall
+from .promotion import (
+    ACTIVE,
+    CATCH_UP,
+    JOINING,
+    READY,
+    RECOVERING,
+    Candidacy,
+    MemberStatus,
+    Refused,
+    must_step_down,
+)
+from .records import Record, ReplicationError, pack_index, pack_map
 from .reign import check_alone, promote, reign
 from .service import PeerService
 
@@ -39,6 +55,10 @@ if TYPE_CHECKING:
     from ..timers import Timer
 
 _log = logging.getLogger("qpid_server.ha")
+
+CLIENT_PATIENCE = 30.0
+"""Seconds that clients have after a fail-over to take up their auto-delete queues again that have no time-out: the C++
+broker deletes these before anybody can."""
 
 DROP = 0
 """Instead of a close-code: end the connection without a word. Peers' clients take a close for final, this not."""
@@ -57,12 +77,13 @@ class Cluster:
         epoch: the reign that this member lives under.
         log: the replicated log.
         promises: what it promised, on disk where there is a data directory.
-        peers: what is known of the members, by broker id: {"address", "status"}.
-        encrypted: whether members are reached over TLS.
+        membership: who the members are, and where.
         hint: address of the broker that most likely is the primary; tried before all others.
+        handing_over: where those wait who are about to have this primary step down; it takes nothing more of clients.
 
     Raises:
-        OptionError: `ha-brokers-url` or `ha-public-url` is no URL, or the data directory cannot be used.
+        OptionError: `ha-brokers-url` or `ha-public-url` is no URL, the data directory cannot be used, or
+            `ha-min-replicas` asks for more backups than there are.
     """
 
     def __init__(
@@ -74,25 +95,33 @@ class Cluster:
         self.network: Network = network or TCPNetwork()
         self.credentials = Credentials(options.ha_username, options.ha_password, options.ha_mechanism)
         try:
-            self.set_brokers_url(options.ha_brokers_url)
-            self.set_public_url(options.ha_public_url)
             self.promises = Promises(options.data_path, uuid4().hex)
         except (OSError, ValueError) as error:
-            raise OptionError(f"cannot be a member of a cluster: {error}") from error
+            raise OptionError(f"cannot be a member of a cluster: data-dir: {error}") from error
+        try:
+            self.membership = Membership(
+                self.promises, options.ha_brokers_url, options.ha_public_url, self._members_changed
+            )
+            self.choose_network()
+        except (OSError, ValueError) as error:
+            raise OptionError(f"cannot be a member of a cluster: ha-brokers-url, ha-public-url: {error}") from error
+        if not self.membership.virtual and options.ha_min_replicas >= self.membership.count:
+            raise OptionError(
+                f"ha-min-replicas is {options.ha_min_replicas}, and ha-brokers-url names {self.membership.count} "
+                "brokers, one of them the primary: nothing would ever be acknowledged"
+            )
         self.log = Log(broker, min_replicas=options.ha_min_replicas, wall=Wall(lambda: wall() - broker.clock()))
         self.log.on_change = self._in_sync_changed
         self.status = JOINING
         self.epoch = NO_EPOCH
-        self.peers: dict[str, dict[str, str]] = {}
         self.hint: str | None = None
-        self.port = 0
+        self.handing_over: list[anyio.CancelScope] = []
         self.lost_state = self.promises.had_state
         if options.ha_min_replicas and options.data_path is None:
             _log.warning("without a data directory this broker forgets its promises when it is restarted")
         self._legitimate = True
         self._expected: set[str] = set()
         self._had_in_sync = False
-        self._own_addresses: set[str] = set()
         self._tasks: anyio.abc.TaskGroup | None = None
         self._attempt: anyio.CancelScope | None = None
         self._poke = anyio.Event()
@@ -101,60 +130,22 @@ class Cluster:
         self._patience: Timer | None = None
         self._check: anyio.CancelScope | None = None
         broker.journal = self.log
-        broker.ha = self
+        broker.ha = ManagedMember(self)
         broker.role = self.status
         broker.admission = self._admit
-        broker.known_hosts = self._known_hosts
+        broker.known_hosts = lambda: self.membership.known_hosts
         broker.internal[SERVICE] = PeerService(self)
         for name in STANDARD:
             broker.exchanges[name].replicate = Replicate.CONFIGURATION
+        members = self.membership
+        FailoverNews(broker, lambda: members.client_urls, lambda: member_maps(members.shown(self.status)))
 
-    # -- what management shows ---------------------------------------------------------------------------------
-
-    @property
-    def system_id(self) -> UUID:
-        """Identity of this broker."""
-        return UUID(self.promises.broker_id)
-
-    @property
-    def index(self) -> int:
-        """Index of the last entry of this broker's log."""
-        return self.log.last.index
-
-    @property
-    def replicate_default(self) -> str:
-        """Replication of queues and exchanges that do not say."""
-        return self.options.ha_replicate
-
-    @property
-    def members(self) -> list[dict[str, str]]:
-        """The members that are known, this one included."""
-        known = {self.promises.broker_id: {"address": self._own_address(), "status": self.status}, **self.peers}
-        known[self.promises.broker_id]["status"] = self.status
-        return [{"system-id": str(UUID(id)), **member} for id, member in known.items()]
-
-    def set_brokers_url(self, url: str) -> None:
-        """Say where the brokers of the cluster are.
-
-        Raises:
-            ValueError: it is no URL.
-        """
-        self.encrypted, addresses = _addresses(url)
-        self.addresses = [_address(host, port) for host, port in addresses]
-        self.brokers_url = url
+    def choose_network(self) -> None:
+        """Reach the members over TLS where the brokers' URL says so."""
         if isinstance(self.network, TCPNetwork):
-            self.network.tls = peer_context(self.options) if self.encrypted else None
+            self.network.tls = peer_context(self.options) if self.membership.encrypted else None
 
-    def set_public_url(self, url: str) -> None:
-        """Say where clients find the cluster; where it is empty, they use the brokers' URL.
-
-        Raises:
-            ValueError: it is no URL.
-        """
-        encrypted, addresses = _addresses(url or self.brokers_url)
-        transport = "ssl" if encrypted else "tcp"
-        self._public_hosts = [f"amqp:{transport}:{_address(host, port)}" for host, port in addresses]
-        self.public_url = url or self.brokers_url
+    # -- changing roles ----------------------------------------------------------------------------------------
 
     def promote(self, *, force: bool, done: Callable[[Exception | None], None]) -> None:
         """Become the primary.
@@ -165,6 +156,8 @@ class Cluster:
         """
         if self._promoting:
             done(RuntimeError("a promotion is under way already"))
+        elif self.handing_over:
+            done(RuntimeError("this broker is being demoted"))
         elif self.log.primary:
             done(None)
         elif self._tasks is None:
@@ -187,6 +180,25 @@ class Cluster:
         done(failure)
         self.broker.settle()
 
+    def demote(self, *, patience: float, done: Callable[[Exception | None], None]) -> None:
+        """Be the primary no more, where this broker is; it stays a member, and follows whoever is promoted next.
+
+        Args:
+            patience: seconds to wait until backups hold everything.
+            done: called with None, or with the reason why not.
+        """
+        if self._promoting:
+            done(RuntimeError("a promotion is under way"))
+        elif self._tasks is None:
+            done(RuntimeError("this broker is not running"))
+        else:
+            self._tasks.start_soon(self._demote, patience, done)
+
+    async def _demote(self, patience: float, done: Callable[[Exception | None], None]) -> None:
+        await demote(self, patience)
+        done(None)
+        self.broker.settle()
+
     # -- running -----------------------------------------------------------------------------------------------
 
     async def run(self, port: int) -> None:
@@ -195,11 +207,12 @@ class Cluster:
         Args:
             port: where this broker listens.
         """
-        self.port = port
+        self.membership.port = port
         try:
             async with anyio.create_task_group() as self._tasks:
                 await self._follow()
         finally:
+            self._tasks = None
             self.promises.close()
 
     async def _follow(self) -> None:
@@ -214,15 +227,19 @@ class Cluster:
             self._poke = anyio.Event()
 
     def start_soon(self, task: Callable[..., Awaitable[None]], *arguments: Any) -> anyio.CancelScope:
-        """Start a task that lives no longer than this member runs. Returns what cancels it."""
-        assert self._tasks is not None
+        """Start a task that lives no longer than this member runs: not at all where that is over.
+
+        Returns:
+            What cancels it.
+        """
         scope = anyio.CancelScope()
 
         async def scoped() -> None:
             with scope:
                 await task(*arguments)
 
-        self._tasks.start_soon(scoped)
+        if self._tasks is not None:
+            self._tasks.start_soon(scoped)
         return scope
 
     def look_for_primary(self) -> None:
@@ -231,38 +248,34 @@ class Cluster:
             self._attempt.cancel()
         self._poke.set()
 
-    def addresses_of_others(self) -> list[str]:
-        """Where other members may be: the most likely primary first, then those of the URL, then those met."""
-        known = [self.hint] if self.hint else []
-        known += self.addresses
-        known += [member["address"] for id, member in self.peers.items() if id != self.promises.broker_id]
-        return [address for address in dict.fromkeys(known) if address not in self._own_addresses]
+    def met(self, status: MemberStatus, own_host: str = "") -> bool:
+        """A broker answered.
 
-    def met(self, status: MemberStatus) -> bool:
-        """A broker answered. Returns False where it is this one."""
+        Args:
+            status: what it says of itself.
+            own_host: this broker's host as seen from there; empty where the network does not tell.
+
+        Returns:
+            False where it is this one.
+        """
         if status.broker == self.promises.broker_id:
-            self._own_addresses.add(status.address)
+            self.membership.own_addresses.add(status.address)
             return False
-        self._know(status.broker, status.address, status.status)
+        told = status.status
+        if self.log.primary and told == READY:
+            # It may not have noticed yet that this primary waits for it no more: then it is none to be promoted.
+            follower = self.log.followers.get(status.broker)
+            told = READY if follower is not None and follower.in_sync else JOINING
+        self.membership.know(status.broker, status.address, told)
+        if self.membership.seen_as(own_host) and self.log.primary:
+            self._tell_members()
         return True
-
-    def _know(self, broker_id: str, address: str, status: str) -> None:
-        """A member is at that address; one that was there before under another id lost its data directory."""
-        gone = [id for id, member in self.peers.items() if member["address"] == address and id != broker_id]
-        for id in gone:
-            del self.peers[id]
-        self.peers[broker_id] = {"address": address, "status": status}
-
-    @property
-    def member_count(self) -> int:
-        """N: the brokers that `ha-brokers-url` lists; where that is one address, every member ever met."""
-        return len(self.addresses) if len(self.addresses) > 1 else len({*self.peers, self.promises.broker_id})
 
     def member_status(self) -> MemberStatus:
         """What this member says of itself."""
         return MemberStatus(
             broker=self.promises.broker_id,
-            address=self._own_address(),
+            address=self.membership.own_address,
             status=self.status,
             epoch=self.epoch,
             # In the middle of a difference it holds neither what it held nor what it will.
@@ -271,6 +284,8 @@ class Cluster:
             lost_state=self.lost_state or not self.log.whole,
             legitimate=self._legitimate,
             in_sync=sum(follower.in_sync for follower in self.log.followers.values()),
+            asynchronous=self.options.ha_async and not self.log.primary,
+            knows=tuple(self.membership.ids),
         )
 
     def set_status(self, status: str) -> None:
@@ -281,37 +296,62 @@ class Cluster:
             self.broker.role = status
             self._members_changed()
 
-    def _own_address(self) -> str:
-        own = [address for address in self.addresses if address in self._own_addresses]
-        return own[0] if own else _address("localhost", self.port)
-
     # -- clients -----------------------------------------------------------------------------------------------
 
     def _admit(self, connection: ConnectionHandler) -> tuple[int, str] | None:
         properties = connection.client_properties
-        if self.log.primary or PEER_PROPERTY in properties or properties.get("qpid.ha-admin"):
+        if PEER_PROPERTY in properties or properties.get("qpid.ha-admin"):
             return None
+        if self.log.primary:
+            return (DROP, "this broker is being demoted") if self.handing_over else None
         return DROP, f"this broker is not the primary of its cluster but {self.status}"
 
-    def _known_hosts(self) -> list[str]:
-        return self._public_hosts
+    def clients(self) -> list[ConnectionHandler]:
+        """Connections that only a primary has: those of neither members nor administrators."""
+        return [
+            connection for connection in self._of_no_members() if not connection.client_properties.get("qpid.ha-admin")
+        ]
+
+    def _of_no_members(self) -> list[ConnectionHandler]:
+        return [
+            connection
+            for connection in self.broker.connections
+            if connection.opened and PEER_PROPERTY not in connection.client_properties
+        ]
 
     # -- promises ----------------------------------------------------------------------------------------------
 
-    def answer_promise(self, values: dict[str, Any]) -> str | None:
-        """A candidate asks for a promise: None if it is given (and on disk), else why not."""
-        epoch = Epoch(*values["epoch"])
-        counter, broker, index = values["position"]
-        position = Position(Epoch(counter, broker), index)
+    def asked_for_promise(self, candidacy: Candidacy, answer: Callable[[], None]) -> None:
+        """A candidate asks for a promise. The primary that it follows sees to it first that it holds all.
+
+        Args:
+            candidacy: what it asks.
+            answer: called when it is time for `answer_promise`.
+        """
+        follower = self.log.followers.get(candidacy.epoch.broker)
+        follows = follower is not None and follower.in_sync and not candidacy.force
+        if follows and not self.handing_over and self._tasks is not None:
+            self._tasks.start_soon(hand_over, self, answer)
+        else:
+            answer()
+
+    def answer_promise(self, candidacy: Candidacy) -> str | None:
+        """Answer a candidate: None if the promise is given (and on disk), else why not."""
+        epoch, position, address, force = candidacy
         own = self.member_status()
+        follower = self.log.followers.get(epoch.broker)
+        if follower is not None and follower.confirmed >= self.log.last.index:
+            position = own.position  # it got there since it asked
         if epoch <= self.promises.promised:
             return f"{own.address} promised {self.promises.promised} already"
-        if own.position > position and (not values["force"] or (self.log.primary and own.in_sync)):
+        # Nobody waited for what only an asynchronous member holds.
+        ahead = own.position > position and not own.asynchronous
+        if ahead and (not force or (self.log.primary and own.in_sync)):
             return f"{own.address} is ahead: it is at {own.position}"
-        if self.log.primary and values["force"] and own.in_sync:
+        if self.log.primary and force and own.in_sync:
             return f"{own.address} is the primary and has backups in sync"
         self.promises.promise(epoch)
-        self.hint = str(values["address"]) or None
+        self.hint = address or None
         return None
 
     def promise_given(self) -> None:
@@ -336,6 +376,8 @@ class Cluster:
         self.lost_state = False
         self._legitimate = legitimate
         if inherited:
+            # Not even the former primary is one any more.
+            self.membership.nobody_follows()
             self._expected = expected
             self._had_in_sync = False
             if expected:
@@ -356,8 +398,8 @@ class Cluster:
             timeout = records.timeouts.get((user, name)) or self.options.session_max_timeout
             self.broker.keep_record(user, name, timeout)
         for queue in list(self.broker.queues.values()):
-            if queue.auto_delete_timeout > 0:
-                self.broker.queue_unused(queue)
+            if queue.used or queue.exclusive:
+                self.broker.queue_unused(queue, queue.auto_delete_timeout or CLIENT_PATIENCE)
 
     def _recovered(self) -> None:
         if self._patience is not None:
@@ -373,13 +415,15 @@ class Cluster:
 
     def step_down(self, reason: str) -> None:
         """Reign no more: turn the clients away and look for the new primary."""
+        # A virtual address goes with the role.
+        self.membership.own_addresses.clear()
         _log.warning("stepping down as the primary of epoch %s: %s", self.epoch, reason)
         followers = list(self.log.followers.values())
         self.log.demote()
         self.set_status(JOINING)
         for follower in followers:
             self.cut_off(follower)
-        for task in (self._reign, self._check, self._patience):
+        for task in (self._reign, self._check, self._patience, *self.handing_over):
             if task is not None:
                 task.cancel()
         self._reign = self._check = self._patience = None
@@ -387,10 +431,10 @@ class Cluster:
         for timer in self.broker.record_timers.values():
             timer.cancel()
         self.broker.record_timers.clear()
-        for connection in list(self.broker.connections):
-            if PEER_PROPERTY not in connection.client_properties and not connection.client_properties.get(
-                "qpid.ha-admin"
-            ):
+        clients = self.clients()
+        for connection in self._of_no_members():
+            # Administrators may stay, but for one who waits for what this broker can confirm no more.
+            if connection in clients or connection.waiting:
                 connection.abort("this broker is the primary of its cluster no more")
         self.look_for_primary()
 
@@ -414,7 +458,7 @@ class Cluster:
         """A backup wants to follow: why not, or None."""
         if not self.log.primary:
             return f"not the primary but {self.status}"
-        if Epoch(*values["promised"]) > self.epoch:
+        if Epoch.of(values["promised"]) > self.epoch:
             # It confirms nothing of this epoch any more; a new reign of this same primary heals that.
             if not self._promoting and self._tasks is not None:
                 self._promoting = True
@@ -423,14 +467,20 @@ class Cluster:
         return None
 
     def follower_joined(self, follower: Follower, values: dict[str, Any]) -> None:
-        """A backup follows: give it the rest of the log, or the difference."""
+        """A backup follows: give it the rest of the log, or the difference.
+
+        Raises:
+            ReplicationError: that it joined cannot be written down.
+        """
+        members = self.membership.ids
+        self.membership.know(follower.broker_id, follower.address, JOINING)
+        self._write_down_members({*members, follower.broker_id})
         old = self.log.followers.get(follower.broker_id)
         if old is not None:
             self.log.drop_follower(old)
             # Should this be the older of two links, its end must not leave the backup waiting at the other one.
             self.cut_off(old)
-        counter, broker, index = values["position"]
-        suffix = self.log.suffix(Position(Epoch(counter, broker), index))
+        suffix = self.log.suffix(Position.of(values["position"]))
         joined = {"epoch": list(self.epoch), "broker": self.promises.broker_id, "difference": suffix is None}
         follower.push(pack_map(Record.JOINED, joined))
         if suffix is None:
@@ -441,11 +491,51 @@ class Cluster:
                 follower.push_entry(*entry)
             follower.push(pack_index(Record.CONFIRMED, self.log.confirmed))
         self.log.followers[follower.broker_id] = follower
-        self._know(follower.broker_id, follower.address, CATCH_UP if suffix is None else JOINING)
+        if suffix is None or follower.asynchronous:
+            self.membership.know(follower.broker_id, follower.address, CATCH_UP)
         _log.info(
             "backup %s joins: %s", follower.address, "needs the difference" if suffix is None else "follows the log"
         )
         self._tell_members()
+        newcomer = self.membership.virtual and follower.broker_id not in members
+        if newcomer and len(members) > self.log.min_replicas > 0:
+            # The others have that in writing before they confirm what comes behind it.
+            follower.counted = False
+            self.log.when_primary(lambda: self.log.count(follower))
+
+    def _write_down_members(self, ids: Collection[str]) -> None:
+        try:
+            self.membership.write_down(ids)
+        except OSError as error:
+            raise ReplicationError(f"who joined cannot be written down: {error}") from error
+
+    def forget(self, member: str, done: Callable[[Exception | None], None]) -> None:
+        """Count a member no more, since it will not come back; should it, it joins like a new one.
+
+        Args:
+            member: its address or system id.
+            done: called with None once the others know, or with the reason why not.
+        """
+        id = self.membership.find(member)
+        needed = min(self.log.min_replicas, len(self.membership.ids) - 2)
+        if not self.log.primary:
+            done(RuntimeError(f"only the primary can do that, this broker is {self.status}"))
+        elif id is None:
+            done(ValueError(f"{member} is no member that is known here"))
+        elif id in self.log.followers:
+            done(RuntimeError(f"{member} follows this primary: stop it first"))
+        elif sum(follower.in_sync for follower in self.log.followers.values()) < needed:
+            # With fewer members a candidate needs fewer promises, and what is safe must be held by one that gives them.
+            done(RuntimeError(f"{needed} of the other members must be ready first"))
+        else:
+            try:
+                self.membership.forget(id)
+            except OSError as error:
+                done(error)
+                return
+            _log.info("member %s is forgotten", member)
+            self._tell_members()
+            self.log.when_primary(lambda: done(None))
 
     def cut_off(self, follower: Follower) -> None:
         """Close the link to a backup that is no follower any more; where it is alive, it joins anew."""
@@ -457,16 +547,16 @@ class Cluster:
         """The link to a backup is gone."""
         if self.log.followers.get(follower.broker_id) is follower:
             _log.warning("backup %s is gone", follower.address)
-            self._know(follower.broker_id, follower.address, "unavailable")
+            self.membership.know(follower.broker_id, follower.address, UNAVAILABLE)
             self.log.drop_follower(follower)
             self._tell_members()
 
     def _in_sync_changed(self) -> None:
         in_sync = [follower for follower in self.log.followers.values() if follower.in_sync]
         for follower in in_sync:
-            if self.peers.get(follower.broker_id, {}).get("status") != READY:
+            if self.membership.peers.get(follower.broker_id, {}).get("status") != READY:
                 _log.info("backup %s is ready", follower.address)
-            self._know(follower.broker_id, follower.address, READY)
+            self.membership.know(follower.broker_id, follower.address, READY)
             self._expected.discard(follower.broker_id)
         if self.status == RECOVERING and not self._expected:
             # Not from within the log's own bookkeeping.
@@ -481,8 +571,7 @@ class Cluster:
         self._tell_members()
 
     def _tell_members(self) -> None:
-        known = {**self.peers, self.promises.broker_id: {"address": self._own_address(), "status": self.status}}
-        told = pack_map(Record.MEMBERS, {"members": [{"id": id, **member} for id, member in known.items()]})
+        told = pack_map(Record.MEMBERS, {"members": self.membership.told(self.status)})
         for follower in self.log.followers.values():
             follower.push(told)
         self._members_changed()
@@ -501,15 +590,30 @@ class Cluster:
         """The primary took this broker in.
 
         Raises:
-            ReplicationError: this broker promised a later epoch.
+            ReplicationError: this broker promised a later epoch, or cannot write down that it promised this one.
         """
-        if not self.promises.promise(epoch):
+        try:
+            promised = self.promises.promise(epoch)
+        except OSError as error:
+            raise ReplicationError(f"epoch {epoch} cannot be written down as promised: {error}") from error
+        if not promised:
             raise ReplicationError(f"epoch {epoch} is older than {self.promises.promised}, which this broker promised")
         self.epoch = epoch
-        if difference:
-            # Until the primary says that it is ready, it cannot vouch for what it held before.
-            self.lost_state = True
+        if difference or self.options.ha_async:
+            # An asynchronous member never gets any further: no primary calls it ready.
             self.set_status(CATCH_UP)
+
+    def replacing(self) -> None:
+        """A difference takes the place of what this broker held.
+
+        Until the primary says that it is ready, it cannot vouch for what it held before.
+        """
+        self.lost_state = True
+
+    def left_by_primary(self) -> None:
+        """The link is gone. One that was to catch up and did not begin with it holds what it held."""
+        if self.status == CATCH_UP and self.log.whole:
+            self.set_status(JOINING)
 
     def ready(self) -> None:
         """The primary waits for this broker from now on."""
@@ -518,25 +622,5 @@ class Cluster:
 
     def take_members(self, values: dict[str, Any]) -> None:
         """The primary says who the members are."""
-        self.peers = {
-            str(member["id"]): {"address": str(member["address"]), "status": str(member["status"])}
-            for member in values["members"]
-            if member["id"] != self.promises.broker_id
-        }
-        self._members_changed()
-
-
-def _addresses(url: str) -> tuple[bool, list[tuple[str, int]]]:
-    """Whether they speak TLS, and the hosts and ports of a URL."""
-    if not url:
-        return False, []
-    addresses = BrokerURL.parse(url).addresses
-    transports = {"ssl" if address.transport == "tcp+tls" else address.transport for address in addresses}
-    if transports not in ({"tcp"}, {"ssl"}):
-        # Members tell each other hosts and ports only.
-        raise ValueError(f"{url}: brokers are linked over tcp or over ssl, and all of them over the same")
-    return transports == {"ssl"}, [(address.host, address.port_or_default) for address in addresses]
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.membership.take(values["members"])
+        self._write_down_members(self.membership.peers)

@@ -6,7 +6,7 @@ position of the log; what was appended meanwhile follows. So a member that comes
 has a tail which nobody else ever had loses it.
 
 Records, in this order: DIFFERENCE (exchanges, queues, bindings), then for each queue QUEUE, followed by MESSAGES and
-PLACES by turns, then BRANCHES, SESSIONS and CAUGHT_UP.
+PLACES by turns, then HELD (branches prepared, what exchanges keep), SESSIONS and CAUGHT_UP.
 """
 
 from __future__ import annotations
@@ -17,33 +17,17 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..dtx import DtxPrepared
-from ..effects import Bound, ExchangeDeleted, QueueDeleted, Unbound
+from ..effects import Bound, ExchangeDeleted, Passed, QueueDeleted, Unbound
+from ..journal import Effect
 from ..message import Message, ReplicationId
 from ..queue import UNCONFIRMED, Queue, QueueEntry, Replicate
+from ..queue_arguments import binding_replicated
+from .declarations import exchange_declaration, exchange_declared, queue_declaration, queue_declared
+from .entries import decode_entry, encode_entry
 from .epoch import Epoch, Position
-from .records import (
-    MALFORMED,
-    Reader,
-    Record,
-    ReplicationError,
-    Run,
-    Wall,
-    Writer,
-    bytes_in,
-    decode_entry,
-    encode_entry,
-    exchange_declaration,
-    exchange_declared,
-    map_in,
-    pack_map,
-    pack_record,
-    queue_declaration,
-    queue_declared,
-    read_message,
-    text_in,
-    unpack_map,
-    write_message,
-)
+from .messages import Wall, read_message, write_message
+from .packing import Reader, Run, Writer
+from .records import MALFORMED, Record, ReplicationError, bytes_in, map_in, pack_map, pack_record, text_in, unpack_map
 
 if TYPE_CHECKING:
     from ..broker import Broker
@@ -117,7 +101,7 @@ def _bindings(broker: Broker) -> list[dict[str, Any]]:
         {"queue": queue.name, "exchange": binding.exchange.name, "key": binding.key, "arguments": binding.arguments}
         for queue in replicated_queues(broker)
         for binding in queue.bindings
-        if binding.exchange.name and binding.exchange.replicate is not Replicate.NONE
+        if binding.exchange.name and binding_replicated(queue, binding.exchange, binding.arguments)
     ]
 
 
@@ -139,6 +123,7 @@ def difference(broker: Broker, log: Log, held: bytes) -> Iterator[bytes]:
             "exchanges": [exchange_declaration(exchange) for exchange in replicated_exchanges(broker)],
             "queues": [queue_declaration(queue) for queue in replicated_queues(broker)],
             "bindings": _bindings(broker),
+            "used": [queue.name for queue in replicated_queues(broker) if queue.used],
         },
     )
     queues = [
@@ -155,8 +140,13 @@ def difference(broker: Broker, log: Log, held: bytes) -> Iterator[bytes]:
             ]
         },
     )
-    prepared = [DtxPrepared(held) for held in broker.dtx.prepared() if held.replicated]
-    branches = pack_record(Record.BRANCHES, encode_entry(prepared, None, 0, log.wall))
+    prepared: list[Effect] = [DtxPrepared(held) for held in broker.dtx.prepared() if held.replicated]
+    prepared += (
+        Passed(exchange, exchange.memory.number, exchange.memory.last)
+        for exchange in replicated_exchanges(broker)
+        if exchange.memory is not None and exchange.replicate is Replicate.ALL
+    )
+    held_back = pack_record(Record.HELD, encode_entry(prepared, None, 0, log.wall))
     end = pack_map(
         Record.CAUGHT_UP,
         {
@@ -166,7 +156,7 @@ def difference(broker: Broker, log: Log, held: bytes) -> Iterator[bytes]:
             "confirmed": log.confirmed,
         },
     )
-    return _records(head, queues, known, branches + sessions, end, log.wall)
+    return _records(head, queues, known, held_back + sessions, end, log.wall)
 
 
 def _records(
@@ -264,7 +254,7 @@ class Joining:
                 self._keep(Reader(payload))
             elif kind == Record.PLACES:
                 self._fill(Reader(payload))
-            elif kind == Record.BRANCHES:
+            elif kind == Record.HELD:
                 self._end_queue()
                 self._hold(payload)
             elif kind == Record.SESSIONS:
@@ -309,6 +299,8 @@ class Joining:
         for name, declaration in queues.items():
             if name not in broker.queues:
                 queue_declared(declaration, broker).apply(broker)
+        for name in values["used"]:
+            broker.queues[name].used = True
         self._bind(values["bindings"])
 
     def _bind(self, wanted: list[dict[str, Any]]) -> None:
@@ -366,10 +358,10 @@ class Joining:
             self._queue = None
 
     def _hold(self, payload: bytes) -> None:
-        """The prepared branches, in the form of an entry."""
+        """The prepared branches and what exchanges keep, in the form of an entry."""
         for effect in decode_entry(payload, self._broker, self._log.wall):
-            if type(effect) is not DtxPrepared:
-                raise ReplicationError("a difference tells of something else than a prepared branch")
+            if not isinstance(effect, (DtxPrepared, Passed)):
+                raise ReplicationError("a difference tells of something else than a prepared branch or an exchange")
             effect.apply(self._broker)
 
     def _sessions(self, records: list[dict[str, Any]]) -> None:

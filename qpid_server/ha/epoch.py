@@ -14,6 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 
 class Epoch(NamedTuple):
@@ -21,6 +22,16 @@ class Epoch(NamedTuple):
 
     counter: int
     broker: str
+
+    @classmethod
+    def of(cls, value: Any) -> Epoch:
+        """The epoch that a list of both is.
+
+        Raises:
+            TypeError, ValueError: it is something else.
+        """
+        counter, broker = value
+        return cls(int(counter), str(broker))
 
     def __str__(self) -> str:
         return f"{self.counter}:{self.broker[:8]}" if self.broker else str(self.counter)
@@ -33,8 +44,30 @@ class Position:
     epoch: Epoch
     index: int
 
+    @classmethod
+    def of(cls, value: Any) -> Position:
+        """The position that a list as of `to_list` is.
+
+        Raises:
+            TypeError, ValueError: it is something else.
+        """
+        counter, broker, index = value
+        return cls(Epoch.of((counter, broker)), int(index))
+
+    def to_list(self) -> list[Any]:
+        """As records have it."""
+        return [*self.epoch, self.index]
+
     def __str__(self) -> str:
         return f"({self.epoch}, {self.index})"
+
+
+def system_id(broker_id: str) -> UUID:
+    """What management calls the broker of that id: brokers take UUIDs, and whatever else a peer says makes another."""
+    try:
+        return UUID(broker_id)
+    except ValueError:
+        return uuid5(NAMESPACE_OID, broker_id)
 
 
 NO_EPOCH = Epoch(0, "")
@@ -43,7 +76,7 @@ START = Position(NO_EPOCH, 0)
 
 
 class Promises:
-    """What a member must not forget: who it is, and the highest epoch that it promised.
+    """What a member must not forget: who it is, who the others are, and the highest epoch that it promised.
 
     A member that promised an epoch confirms nothing of an older one ever again, so the promise is on disk before the
     answer leaves.
@@ -55,6 +88,7 @@ class Promises:
     Attributes:
         broker_id: this broker's id, for as long as its file lives.
         promised: the highest epoch promised.
+        members: the address of each member that joined the cluster, this one excepted, by broker id.
         had_state: this broker was in a cluster before it started, and no longer holds what it held then; also where
             nothing is kept on disk, since then nobody can tell.
 
@@ -66,13 +100,14 @@ class Promises:
         self._path = None if folder is None else folder / "ha.json"
         self.broker_id = broker_id
         self.promised = NO_EPOCH
+        self.members: dict[str, str] = {}
         self.had_state = folder is None
         self._lock = None if folder is None else _lock(folder)
         try:
             if self._path is not None and self._path.exists():
                 self._load(self._path)
             else:
-                self._save(NO_EPOCH)
+                self._save(NO_EPOCH, {})
         except BaseException:
             self.close()
             raise
@@ -91,24 +126,34 @@ class Promises:
         if epoch < self.promised:
             return False
         if epoch > self.promised:
-            self._save(epoch)
+            self._save(epoch, self.members)
             self.promised = epoch
         return True
+
+    def know(self, members: dict[str, str]) -> None:
+        """These are the members.
+
+        Raises:
+            OSError: it cannot be written down.
+        """
+        if members != self.members:
+            self._save(self.promised, members)
+            self.members = dict(members)
 
     def _load(self, path: Path) -> None:
         try:
             saved: dict[str, Any] = json.loads(path.read_text("utf-8"))
             self.broker_id = str(saved["broker_id"])
-            counter, broker = saved["promised"]
-            self.promised = Epoch(int(counter), str(broker))
+            self.promised = Epoch.of(saved["promised"])
+            self.members = {str(id): str(address) for id, address in dict(saved.get("members", {})).items()}
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: not a record of this broker's promises ({error})") from error
         self.had_state = self.promised > NO_EPOCH
 
-    def _save(self, promised: Epoch) -> None:
+    def _save(self, promised: Epoch, members: dict[str, str]) -> None:
         if self._path is None:
             return
-        text = json.dumps({"broker_id": self.broker_id, "promised": list(promised)})
+        text = json.dumps({"broker_id": self.broker_id, "promised": list(promised), "members": members})
         folder = self._path.parent
         folder.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=folder, prefix=".ha-")

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.lowlevel
 
 from .link import LinkError
 from .records import ReplicationError
@@ -38,7 +39,7 @@ async def _follow_at(cluster: Cluster, address: str) -> bool:
         with anyio.fail_after(2 * ANSWER_TIME):
             link = await dial(cluster, address)
             status = await ask_status(link)
-        if not cluster.met(status) or not status.primary:
+        if not cluster.met(status, link.local_host) or not status.primary:
             return False
         await _follow(cluster, link)
     except TimeoutError:
@@ -57,10 +58,10 @@ async def _follow(cluster: Cluster, link: PeerLink) -> None:
     link.send(
         replica.request(
             cluster.promises.broker_id,
-            f"{link.local_host or 'localhost'}:{cluster.port}",
+            cluster.membership.address_on(link.local_host),
             cluster.member_status().position,
             cluster.promises.promised,
-            asynchronous=False,
+            asynchronous=cluster.options.ha_async,
         )
     )
     await link.flush()
@@ -70,6 +71,9 @@ async def _follow(cluster: Cluster, link: PeerLink) -> None:
         while True:
             batch = await link.receive(2 * heartbeat)
             replica.take(batch)
+            with anyio.CancelScope(shield=True):
+                while replica.catch_up():
+                    await anyio.lowlevel.checkpoint()
             cluster.broker.settle()
             confirmation = replica.confirmation()
             if confirmation is not None:
@@ -77,3 +81,4 @@ async def _follow(cluster: Cluster, link: PeerLink) -> None:
             await link.flush()
     finally:
         heartbeats.cancel()
+        cluster.left_by_primary()

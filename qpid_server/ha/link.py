@@ -1,8 +1,8 @@
-"""A link to another broker of the cluster: batches of records, over AMQP 0-10.
+"""A link to another broker: batches of records, over AMQP 0-10.
 
-A member dials another one as a client that names itself a peer, attaches one session, subscribes to the service
-`qpid.ha` and sends it transfers; their bodies are batches (see `records`). Requests are answered in the order in which
-they came.
+A member of a cluster dials another one as a client that names itself a peer, attaches one session, subscribes to the
+service `qpid.ha` and sends it transfers; their bodies are batches (see `records`). Requests are answered in the order
+in which they came. A broker that copies a queue speaks in the same way to another service, as a client like others.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ import math
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
 
 import anyio
 import anyio.abc
 
 from qpid_messaging.amqp import commands as c
 from qpid_messaging.amqp import sasl
-from qpid_messaging.amqp.connection import ClientConnection
+from qpid_messaging.amqp.connection import AuthenticationError, ClientConnection
 from qpid_messaging.amqp.events import Attached, Broken, Closed, Detached, Event, Failed, Incoming, Opened
 from qpid_messaging.amqp.session import Session
+
+from ..listening import PEER_LEFT
 
 if TYPE_CHECKING:
     import ssl
@@ -34,6 +37,10 @@ _READ_SIZE = 1 << 18
 
 class LinkError(Exception):
     """The link cannot be made, or is gone; the text says why."""
+
+
+class LinkRefused(LinkError):
+    """The peer is there and says no: to the credentials, to the connection, or to what was asked."""
 
 
 class Network(Protocol):
@@ -85,17 +92,20 @@ class PeerLink:
 
     Attributes:
         address: host:port that was dialled.
+        service: name of the service at the other end.
         local_host: this broker's host as the peer sees it; empty where the network does not tell.
     """
 
-    def __init__(self, address: str, stream: anyio.abc.ByteStream, machine: ClientConnection) -> None:
+    def __init__(self, address: str, service: str, stream: anyio.abc.ByteStream, machine: ClientConnection) -> None:
         self.address = address
+        self.service = service
         self.local_host = _local_host(stream)
         self._stream = stream
         self._machine = machine
-        self._session = Session(f"qpid.ha.{id(self):x}".encode())
+        # All brokers may be one user, whose sessions are told apart by name.
+        self._session = Session(f"qpid.ha.{uuid4()}".encode())
         self._batches: deque[bytes] = deque()
-        self._sending = anyio.Lock()
+        self._sending = anyio.Lock(fast_acquire=True)
 
     @classmethod
     async def open(
@@ -106,6 +116,8 @@ class PeerLink:
         credentials: Credentials,
         properties: dict[str, Any],
         heartbeat: int,
+        *,
+        service: str = SERVICE,
     ) -> PeerLink:
         """Dial a peer.
 
@@ -113,22 +125,21 @@ class PeerLink:
             network: how to get there.
             host, port: where it listens.
             credentials: who to be.
-            properties: client properties beside the one that names a peer.
+            properties: client properties.
             heartbeat: seconds.
+            service: the service there.
 
         Raises:
-            LinkError: it is not there, does not let us in, or speaks something else.
+            LinkError: it is not there, does not let us in (`LinkRefused`), or speaks something else.
         """
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
             stream = await network.connect(host, port)
         except OSError as error:
             raise LinkError(f"{address}: {error}") from error
-        machine = ClientConnection(
-            credentials.choose, client_properties={PEER_PROPERTY: 1, **properties}, heartbeat=heartbeat
-        )
+        machine = ClientConnection(credentials.choose, client_properties=properties, heartbeat=heartbeat)
         try:
-            link = cls(address, stream, machine)
+            link = cls(address, service, stream, machine)
             await link._open()
         except BaseException:
             with anyio.CancelScope(shield=True):
@@ -142,15 +153,20 @@ class PeerLink:
         await self._until(Attached)
         self._session.send(
             c.MessageSubscribe(
-                queue=SERVICE,
-                destination=SERVICE,
+                queue=self.service,
+                destination=self.service,
                 accept_mode=c.AcceptMode.NONE,
                 acquire_mode=c.AcquireMode.PRE_ACQUIRED,
             )
         )
         for unit in (c.CreditUnit.MESSAGE, c.CreditUnit.BYTE):
-            self._session.send(c.MessageFlow(destination=SERVICE, unit=unit, value=_UNLIMITED))
+            self._session.send(c.MessageFlow(destination=self.service, unit=unit, value=_UNLIMITED))
         await self._write()
+
+    @property
+    def product(self) -> str:
+        """What the peer says that it is."""
+        return str(self._machine.server_properties.get("product", ""))
 
     async def _until(self, wanted: type[Event]) -> None:
         found = False
@@ -161,7 +177,7 @@ class PeerLink:
 
     def send(self, batch: bytes) -> None:
         """Queue a batch; `flush` writes it."""
-        self._session.send(c.MessageTransfer(destination=SERVICE, accept_mode=c.AcceptMode.NONE), None, batch)
+        self._session.send(c.MessageTransfer(destination=self.service, accept_mode=c.AcceptMode.NONE), None, batch)
 
     async def flush(self) -> None:
         """Write what is queued.
@@ -235,16 +251,20 @@ class PeerLink:
                     self._batches.append(event.body or b"")
                 event.session.complete(event.id)
             elif isinstance(event, Closed):
-                raise LinkError(f"{self.address}: {event.text or 'closed the connection'}")
+                raise LinkRefused(f"{self.address}: {event.text or 'closed the connection'}")
             elif isinstance(event, Failed):
-                raise LinkError(f"{self.address}: {event.exception.description}")
+                raise LinkRefused(f"{self.address}: {event.exception.description}")
             elif isinstance(event, Detached):
                 raise LinkError(f"{self.address}: detached the session (code {event.code})")
             elif isinstance(event, Broken):
-                raise LinkError(f"{self.address}: {event.error}")
+                refused = isinstance(event.error, AuthenticationError)
+                raise (LinkRefused if refused else LinkError)(f"{self.address}: {event.error}")
         return events
 
 
 def _local_host(stream: anyio.abc.ByteStream) -> str:
-    address = stream.extra(anyio.abc.SocketAttribute.local_address, None)
+    try:
+        address = stream.extra(anyio.abc.SocketAttribute.local_address, None)
+    except PEER_LEFT:
+        return ""  # whoever writes next is told
     return str(address[0]) if isinstance(address, tuple) else ""

@@ -18,133 +18,55 @@ Invariants (each was written against a way to lose or double a message):
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..dtx import DtxPrepared
-from ..effects import Dequeue, Enqueue, ExchangeDeclared, ExchangeDeleted, QueueDeclared, QueueDeleted, SessionEnded
+from ..effects import (
+    Dequeue,
+    Enqueue,
+    ExchangeDeclared,
+    ExchangeDeleted,
+    Passed,
+    QueueDeclared,
+    QueueDeleted,
+    QueueUsed,
+    SessionEnded,
+)
 from ..journal import Effect, Entry, Journal
 from ..queue import Queue, QueueEntry, Replicate
 from ..timers import Timer
+from .entries import MarkEffect, decode_entry, encode_entry
 from .epoch import START, Epoch, Position
-from .records import (
-    MALFORMED,
-    MarkEffect,
-    Record,
-    ReplicationError,
-    Wall,
-    decode_entry,
-    encode_entry,
-    pack_index,
-    pack_map,
-    pack_record,
-)
+from .follower import Follower
+from .messages import Wall
+from .records import MALFORMED, Record, ReplicationError, pack_index, pack_record
+from .transfers import decode_transfer, encode_transfer
 
 if TYPE_CHECKING:
     from ..broker import Broker
 
-_INDEX_SIZE = 8
 RETAINED_BYTES = 32 << 20
 """Encoded entries that are kept for members that were away for a moment."""
+
+_NOTHING = Entry(())
 
 _RETAINED_COST = 200
 """Bytes that keeping an entry costs beside its encoded form."""
 
-CHUNK = 1 << 18
-"""Bytes of a difference that are sent at a time: other work of the broker comes between."""
-CHUNK_RECORDS = 8
-"""Records of a difference that are sent at a time: those of places are small and take as long to make."""
-
-_CONTENT = (Enqueue, Dequeue, SessionEnded, DtxPrepared)
+_CONTENT = frozenset((Enqueue, Dequeue, Passed, SessionEnded, QueueUsed, DtxPrepared))
 """Effects that are no changes of configuration."""
 
 
-class Follower:
-    """A backup as its primary sees it.
-
-    Args:
-        broker_id: who it is.
-        address: where it listens, host:port.
-        send: takes a batch of records to be sent to it.
-        asynchronous: it follows without ever being waited for (a disaster-recovery site).
-        congested: whether so much waits to be sent that a difference had better wait, too.
-
-    Attributes:
-        confirmed: index up to which it has confirmed; -1 while the difference is on its way.
-        in_sync: completions wait for it.
-    """
-
-    def __init__(
-        self,
-        broker_id: str,
-        address: str,
-        send: Callable[[bytes], None],
-        *,
-        asynchronous: bool = False,
-        congested: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self.broker_id = broker_id
-        self.address = address
-        self.asynchronous = asynchronous
-        self.congested = congested
-        self.confirmed = -1
-        self.in_sync = False
-        self._send = send
-        self._backlog: Iterator[bytes] | None = None
-        self._batch: list[bytes] = []
-        self._epoch: Epoch | None = None
-
-    def catch_up(self, difference: Iterator[bytes]) -> None:
-        """Send these records, bit by bit, before everything that `push` takes from now on."""
-        self._backlog = difference
-
-    def push(self, *records: bytes) -> None:
-        """Append records to the batch that `flush` sends."""
-        self._batch.extend(records)
-
-    def push_entry(self, index: int, epoch: Epoch, data: bytes) -> None:
-        """Append a log entry, preceded by its epoch where that is another than the last entry's."""
-        if epoch != self._epoch:
-            self._epoch = epoch
-            self._batch.append(pack_map(Record.EPOCH, {"counter": epoch.counter, "broker": epoch.broker}))
-        self._batch.append(pack_record(Record.ENTRY, index.to_bytes(_INDEX_SIZE, "big") + data))
-
-    @property
-    def behind(self) -> bool:
-        """There is a backlog, and the link takes more."""
-        return self._backlog is not None and not self.congested()
-
-    def catch_up_further(self) -> None:
-        """Send the next piece of the backlog."""
-        if self._backlog is None:
-            return
-        chunk: list[bytes] = []
-        size = 0
-        for record in self._backlog:
-            chunk.append(record)
-            size += len(record)
-            if size >= CHUNK or len(chunk) == CHUNK_RECORDS:
-                break
-        else:
-            self._backlog = None
-        self._send(b"".join(chunk))
-
-    def flush(self) -> None:
-        """Send the batch, unless a backlog has to go before it."""
-        if self._backlog is None and self._batch:
-            batch, self._batch = self._batch, []
-            self._send(b"".join(batch))
-
-
 class _Waiting:
-    """An entry that is not confirmed yet."""
+    """An entry that is not confirmed yet, and whom to tell when it is."""
 
-    __slots__ = ("callback", "effects", "index")
+    __slots__ = ("callback", "entry", "index")
 
-    def __init__(self, index: int, effects: list[Effect], callback: Callable[[], None] | None) -> None:
+    def __init__(self, index: int, entry: Entry, callback: Callable[[Entry], None] | None) -> None:
         self.index = index
-        self.effects = effects
+        self.entry = entry
         self.callback = callback
 
 
@@ -177,6 +99,8 @@ class Log(Journal):
         self.whole = True
         self.followers: dict[str, Follower] = {}
         self.on_change: Callable[[], None] = lambda: None
+        self._awaited = 0
+        """Backups in the in-sync set. While there are any, an entry is confirmed by what they say, never by coming."""
         self._holds: dict[str, bool] = {}
         self._waiting: deque[_Waiting] = deque()
         self._configuration: deque[_Waiting] = deque()
@@ -199,19 +123,25 @@ class Log(Journal):
         if not effects and not (entry.decisive and self.primary):
             super().commit(entry, on_confirmed)
             return
+        contents = 0
         for effect in effects:
-            if type(effect) is Enqueue:
-                self._identify(effect)
-        timeout = 0
-        if entry.mark is not None:
-            timeout = self.broker.session_records.timeouts.get(entry.mark[:2], 0)
-        data = encode_entry(effects, entry.mark, timeout, self.wall)
-        callback = None if on_confirmed is None else (lambda: on_confirmed(entry))
-        content = any(isinstance(effect, _CONTENT) for effect in effects)
-        self._append(data, list(entry.effects), callback, not content and entry.mark is None)
-        if not all(isinstance(effect, _CONTENT) for effect in effects):
+            kind = type(effect)
+            if kind in _CONTENT:
+                contents += 1
+                if kind is Enqueue:
+                    self._identify(effect)  # type: ignore[arg-type]
+        mark, timeout = entry.mark, 0
+        if mark is not None:
+            timeout = self.broker.session_records.timeouts.get(mark[:2], 0)
+        if len(effects) == 1 and type(effects[0]) is Enqueue:
+            data = encode_transfer(effects[0], mark, timeout, self.wall)
+        else:
+            data = encode_entry(effects, mark, timeout, self.wall)
+        self._append(data, entry, on_confirmed, not contents and mark is None)
+        if contents < len(effects):
             self._configured = self.last.index
-        self._advance()
+        if not self._awaited:
+            self._advance()
 
     def admits(self, effects: Sequence[Effect]) -> bool:
         """Replicated state is changed on the primary only."""
@@ -222,10 +152,7 @@ class Log(Journal):
 
         One that lacks the backups for that may have been deposed: what it would offer may be gone elsewhere by now.
         """
-        return queue.replicate is not Replicate.ALL or (self.primary and self._in_sync() >= self.min_replicas)
-
-    def _in_sync(self) -> int:
-        return sum(follower.in_sync for follower in self.followers.values()) if self.min_replicas else 0
+        return queue.replicate is not Replicate.ALL or (self.primary and self._awaited >= self.min_replicas)
 
     def _identify(self, effect: Enqueue) -> None:
         message = effect.message
@@ -234,36 +161,46 @@ class Log(Journal):
             message.replication_id = (self.epoch, self._number)
         effect.queue.by_id[message.replication_id] = effect.entry
 
-    def _append(
-        self, data: bytes, effects: list[Effect], callback: Callable[[], None] | None, configuration: bool
-    ) -> None:
-        index = self.last.index + 1
-        self.last = Position(self.epoch, index)
-        self._retain(index, self.epoch, data)
-        waiting = _Waiting(index, effects, callback)
+    def _append(self, data: bytes, entry: Entry, callback: Callable[[Entry], None] | None, configuration: bool) -> None:
+        index, epoch = self.last.index + 1, self.epoch
+        self.last = Position(epoch, index)
+        self._retain(index, epoch, data)
+        waiting = _Waiting(index, entry, callback)
         self._waiting.append(waiting)
         if configuration and self._holds:
             self._configuration.append(waiting)
         for follower in self.followers.values():
-            follower.push_entry(index, self.epoch, data)
+            follower.push_entry(index, epoch, data)
 
     def when_confirmed(self, callback: Callable[[], None]) -> None:
         """Call back once everything that is in the log now is confirmed; a backup, which cannot know, does not wait."""
         if not self.primary or self.confirmed >= self.last.index:
             callback()
         else:
-            self._waiting.append(_Waiting(self.last.index, [], callback))
+            self._waiting.append(_Waiting(self.last.index, _NOTHING, lambda entry: callback()))
 
     def when_configured(self, callback: Callable[[], None]) -> None:
         """The same for changes of configuration only, which do not wait for backups that are merely expected."""
         if not self.primary or self.confirmed >= self._configured:
             callback()
             return
-        waiting = _Waiting(self.last.index, [], callback)
+        waiting = _Waiting(self.last.index, _NOTHING, lambda entry: callback())
         self._waiting.append(waiting)
         if self._holds:
             self._configuration.append(waiting)
             self._advance()
+
+    def when_primary(self, callback: Callable[[], None]) -> None:
+        """Call back once it is sure that nobody else reigned when this was called.
+
+        One that was deposed and does not know it yet gets nothing confirmed, not even an empty entry. What a backup
+        says is nobody's last word: it does not wait.
+        """
+        if not self.primary:
+            callback()
+            return
+        self._append(encode_entry([], None, 0, self.wall), _NOTHING, lambda entry: callback(), True)
+        self._advance()
 
     def hold(self, reason: str, *, configuration: bool) -> None:
         """Confirm nothing until `release` is called for the reason.
@@ -301,13 +238,14 @@ class Log(Journal):
             for queue in self.broker.queues.values():
                 for queued in queue.entries.values():
                     queued.redelivered = True
-        self._append(encode_entry([], None, 0, self.wall), [], None, True)
+        self._append(encode_entry([], None, 0, self.wall), _NOTHING, None, True)
         self._advance()
 
     def demote(self) -> None:
-        """Be a primary no more. Whoever waits for a confirmation is gone; the entries stay, unconfirmed."""
+        """Be a primary no more. Nobody gets a confirmation for what he waits for; the entries stay, unconfirmed."""
         self.primary = False
         self.followers.clear()
+        self._awaited = 0
         self._holds.clear()
         self._configuration.clear()
         for waiting in self._waiting:
@@ -339,12 +277,19 @@ class Log(Journal):
         if index > self.last.index or index < follower.confirmed:
             raise ReplicationError(f"backup {follower.address} confirms {index}, the log ends at {self.last.index}")
         follower.confirmed = index
-        if not follower.in_sync and not follower.asynchronous and index >= self.confirmed:
+        if not follower.in_sync and not follower.asynchronous and follower.counted and index >= self.confirmed:
             follower.in_sync = True
+            self._awaited += 1
             follower.push(pack_record(Record.READY))
             self.broker.dirty.update(dict.fromkeys(self.broker.queues.values()))
             self.on_change()
         self._advance()
+
+    def count(self, follower: Follower) -> None:
+        """What this backup holds is safe there from now on."""
+        follower.counted = True
+        if self.followers.get(follower.broker_id) is follower:
+            self.confirm_follower(follower, follower.confirmed)
 
     def drop_follower(self, follower: Follower) -> None:
         """The link to a backup is gone, or it is too slow."""
@@ -352,6 +297,7 @@ class Log(Journal):
             del self.followers[follower.broker_id]
             if follower.in_sync:
                 follower.in_sync = False
+                self._awaited -= 1
                 self.on_change()
             self._advance()
 
@@ -378,9 +324,9 @@ class Log(Journal):
 
     def _safe(self) -> int:
         """Index up to which the in-sync set holds the log."""
-        held = [follower.confirmed for follower in self.followers.values() if follower.in_sync]
-        if len(held) < self.min_replicas:
+        if self._awaited < self.min_replicas:
             return self.confirmed
+        held = [follower.confirmed for follower in self.followers.values() if follower.in_sync]
         return min(held, default=self.last.index)
 
     def _advance(self) -> None:
@@ -398,7 +344,9 @@ class Log(Journal):
                     self.confirmed = safe
                 if not self._waiting or self._waiting[0].index > self.confirmed:
                     return
-                self._settle(self._waiting.popleft())
+                # What a callback commits may be confirmed at once, what it holds up may not.
+                while self._waiting and self._waiting[0].index <= self.confirmed and not self._holds:
+                    self._settle(self._waiting.popleft())
         finally:
             self._advancing = False
 
@@ -410,13 +358,13 @@ class Log(Journal):
             waiting = self._configuration.popleft()
             callback, waiting.callback = waiting.callback, None
             if callback is not None:
-                callback()
+                callback(waiting.entry)
 
     def _settle(self, waiting: _Waiting) -> None:
-        for effect in waiting.effects:
-            effect.confirmed(self.broker)
+        entry = waiting.entry
+        entry.confirmed(self.broker)
         if waiting.callback is not None:
-            waiting.callback()
+            waiting.callback(entry)
 
     # -- as a backup -------------------------------------------------------------------------------------------
 
@@ -431,31 +379,43 @@ class Log(Journal):
         effects: list[Effect] = []
         self.whole = False
         try:
-            for effect in decode_entry(data, self.broker, self.wall):
-                self._apply(effect, effects)
+            transfer = decode_transfer(data, self.broker, self.wall)
+            if transfer is not None:
+                enqueue, mark = transfer
+                enqueue.apply(self.broker)
+                effects.append(enqueue)
+                if mark is not None:
+                    self._mark(mark)
+            else:
+                for effect in decode_entry(data, self.broker, self.wall):
+                    if isinstance(effect, MarkEffect):
+                        self._mark(effect)
+                    else:
+                        self._apply(effect)
+                        effects.append(effect)
         except MALFORMED as error:
             raise ReplicationError(f"entry ({epoch}, {index}) cannot be applied ({error!r})") from error
         self.whole = True
         self.last = Position(epoch, index)
-        if not all(isinstance(effect, _CONTENT) for effect in effects):
+        if not _CONTENT.issuperset(map(type, effects)):
             self._configured = index
         self._retain(index, epoch, data)
         if effects:
-            self._waiting.append(_Waiting(index, effects, None))
+            self._waiting.append(_Waiting(index, Entry(effects), None))
 
-    def _apply(self, effect: Effect | MarkEffect, applied: list[Effect]) -> None:
+    def _mark(self, mark: MarkEffect) -> None:
+        records = self.broker.session_records
+        records.mark(*mark.mark)
+        records.timeouts[mark.mark[:2]] = mark.timeout
+
+    def _apply(self, effect: Effect) -> None:
         broker = self.broker
-        if isinstance(effect, MarkEffect):
-            broker.session_records.mark(*effect.mark)
-            broker.session_records.timeouts[effect.mark[:2]] = effect.timeout
-            return
         # The replicated one takes the place of one of its name that only this broker has.
         if isinstance(effect, QueueDeclared) and effect.name in broker.queues:
             QueueDeleted(broker.queues[effect.name]).apply(broker)
         elif isinstance(effect, ExchangeDeclared) and effect.name in broker.exchanges:
             ExchangeDeleted(broker.exchanges[effect.name]).apply(broker)
         effect.apply(broker)
-        applied.append(effect)
 
     def confirm(self, index: int) -> None:
         """The primary says that everything up to `index` is safe."""
@@ -480,7 +440,7 @@ class Log(Journal):
         self._retained_bytes = 0
         # The position itself must be found again by `suffix`, so it is kept without its data.
         self._retain(last.index, last.epoch, b"")
-        self._waiting.append(_Waiting(last.index, [_Offered(entry) for entry in unconfirmed], None))
+        self._waiting.append(_Waiting(last.index, Entry([_Offered(entry) for entry in unconfirmed]), None))
         self.confirm(confirmed)
 
     def _retain(self, index: int, epoch: Epoch, data: bytes) -> None:

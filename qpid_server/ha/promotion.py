@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .epoch import Epoch, Position
+from .epoch import START, Epoch, Position
 
 JOINING, CATCH_UP, READY, RECOVERING, ACTIVE = "joining", "catchup", "ready", "recovering", "active"
 """States of a member, as management shows them."""
@@ -34,6 +34,8 @@ class MemberStatus(NamedTuple):
         lost_state: it was in a cluster before it was started, and came back with nothing.
         legitimate: as a primary: it has all the promises that it needed.
         in_sync: as a primary: how many backups its completions wait for.
+        asynchronous: no primary waits for it, and only force promotes it.
+        knows: ids of the members that it knows to have joined.
     """
 
     broker: str
@@ -45,6 +47,8 @@ class MemberStatus(NamedTuple):
     lost_state: bool
     legitimate: bool
     in_sync: int
+    asynchronous: bool = False
+    knows: tuple[str, ...] = ()
 
     @property
     def primary(self) -> bool:
@@ -55,12 +59,14 @@ class MemberStatus(NamedTuple):
         return {
             "broker": self.broker,
             "status": self.status,
-            "epoch": [self.epoch.counter, self.epoch.broker],
-            "position": [self.position.epoch.counter, self.position.epoch.broker, self.position.index],
-            "promised": [self.promised.counter, self.promised.broker],
+            "epoch": list(self.epoch),
+            "position": self.position.to_list(),
+            "promised": list(self.promised),
             "lost_state": self.lost_state,
             "legitimate": self.legitimate,
             "in_sync": self.in_sync,
+            "async": self.asynchronous,
+            "knows": list(self.knows),
         }
 
     @classmethod
@@ -70,41 +76,95 @@ class MemberStatus(NamedTuple):
         Raises:
             ValueError, KeyError, TypeError: it is not one.
         """
-        counter, broker, index = values["position"]
         return cls(
             broker=str(values["broker"]),
             address=address,
             status=str(values["status"]),
-            epoch=Epoch(*values["epoch"]),
-            position=Position(Epoch(counter, broker), index),
-            promised=Epoch(*values["promised"]),
+            epoch=Epoch.of(values["epoch"]),
+            position=Position.of(values["position"]),
+            promised=Epoch.of(values["promised"]),
             lost_state=bool(values["lost_state"]),
             legitimate=bool(values["legitimate"]),
             in_sync=int(values["in_sync"]),
+            asynchronous=bool(values.get("async")),
+            knows=tuple(map(str, values.get("knows", ()))),
         )
 
 
-def check_candidate(own: MemberStatus, others: Sequence[MemberStatus], *, force: bool) -> None:
-    """Before anybody is asked for a promise: may `own` become primary?
+class Candidacy(NamedTuple):
+    """What a candidate asks the others to promise.
+
+    Attributes:
+        epoch: that they follow nobody of an older one; it names the candidate.
+        position: the last entry of its log.
+        address: where it listens, host:port.
+        force: whether it goes on regardless.
+    """
+
+    epoch: Epoch
+    position: Position
+    address: str
+    force: bool
+
+    def to_map(self) -> dict[str, Any]:
+        """As a record's payload."""
+        return {
+            "epoch": list(self.epoch),
+            "position": self.position.to_list(),
+            "address": self.address,
+            "force": self.force,
+        }
+
+    @classmethod
+    def from_map(cls, values: dict[str, Any]) -> Candidacy:
+        """From a record's payload.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is not one.
+        """
+        return cls(
+            epoch=Epoch.of(values["epoch"]),
+            position=Position.of(values["position"]),
+            address=str(values["address"]),
+            force=bool(values["force"]),
+        )
+
+
+def check_candidate(own: MemberStatus, others: Sequence[MemberStatus], *, force: bool, promised: bool = False) -> None:
+    """May `own` become primary?
+
+    Args:
+        own: the candidate.
+        others: those who answered, or promised.
+        force: whether it may in any case.
+        promised: whether they have promised. Before that, the primary that a candidate in step follows may be ahead:
+            it hands over only what the candidate has got by then.
 
     Raises:
         Refused: no; names the member to promote instead.
     """
-    ahead = [other for other in others if other.position > own.position]
     if force:
         return
+    if own.asynchronous:
+        raise Refused("this broker follows asynchronously (ha-async): it may lack what clients were told is safe")
+    in_step = own.status in (READY, RECOVERING, ACTIVE)
+    # What only an asynchronous member holds, nobody waited for, unless the candidate was not there at the time.
+    ahead = [other for other in others if other.position > own.position and not (other.asynchronous and in_step)]
+    if in_step and not promised:
+        ahead = [other for other in ahead if not (other.primary and other.epoch == own.epoch)]
     if own.status == CATCH_UP:
         raise Refused("this broker is in catch-up: it does not hold a whole copy of the primary's state")
     if ahead:
         best = max(ahead, key=lambda other: other.position)
         raise Refused(
             f"broker {best.address} is ahead of this one (it is at {best.position}, this one at {own.position}): "
-            f"promote {best.address} instead"
+            f"promote {best.address} instead{', by force: it follows asynchronously' if best.asynchronous else ''}"
         )
     if own.status == JOINING:
         for other in others:
-            # A primary that stepped down may hold more than those that it left ready: nobody else may be promoted then.
-            left_behind = other.status == READY and other.position < own.position
+            # A primary that stepped down holds what those hold that it left ready, or more: nobody else may be promoted
+            # then.
+            left_behind = other.status == READY and START < other.position <= own.position
             if other.status not in (JOINING, CATCH_UP) and not left_behind:
                 raise Refused(f"this broker has not joined the cluster, and {other.address} is {other.status}")
 

@@ -10,6 +10,7 @@ import anyio
 from .link import LinkError, PeerLink
 from .promotion import (
     READY,
+    Candidacy,
     MemberStatus,
     Refused,
     check_candidate,
@@ -32,7 +33,7 @@ async def promote(cluster: Cluster, *, force: bool) -> None:
     Raises:
         Refused: it may not become one; the text names the one that should.
     """
-    before = dict(cluster.peers)
+    before = dict(cluster.membership.peers)
     try:
         async with survey(cluster) as answers:
             await _promote(cluster, answers, before, force=force)
@@ -56,8 +57,9 @@ async def _promote(cluster: Cluster, answers: Answers, before: dict[str, dict[st
             cluster.look_for_primary()
     own = cluster.member_status()
     # Meanwhile this broker may have begun to catch up, and who promised may be further than when they were first asked.
-    check_candidate(own, promised, force=force)
-    legitimate = check_promises([own, *promised], cluster.member_count, cluster.log.min_replicas, force=force)
+    check_candidate(own, promised, force=force, promised=True)
+    members = cluster.membership.counted(id for status in promised for id in status.knows)
+    legitimate = check_promises([own, *promised], members, cluster.log.min_replicas, force=force)
     if cluster.promises.promised != epoch:
         raise Refused(f"this broker promised {cluster.promises.promised} meanwhile")
     answering = {status.broker for status in others}
@@ -77,14 +79,9 @@ async def _ask_promises(cluster: Cluster, asked: Answers, epoch: Epoch, *, force
     refusals: list[str] = []
 
     async def ask(link: PeerLink) -> None:
-        request = {
-            "epoch": list(epoch),
-            "position": [position.epoch.counter, position.epoch.broker, position.index],
-            "address": f"{link.local_host or 'localhost'}:{cluster.port}",
-            "force": force,
-        }
+        candidacy = Candidacy(epoch, position, cluster.membership.address_on(link.local_host), force)
         try:
-            batch = await link.request(pack_map(Record.PROMISE, request))
+            batch = await link.request(pack_map(Record.PROMISE, candidacy.to_map()))
             kind, payload = one_record(batch)
             if kind == Record.REFUSED:
                 refusals.append(str(unpack_map(payload).get("text", "")))
@@ -106,7 +103,7 @@ async def announce(cluster: Cluster, answers: Answers) -> None:
     """Tell members that this broker reigns, so that they need not look for it."""
     for link, status in answers:
         if status.broker not in cluster.log.followers:
-            address = f"{link.local_host or 'localhost'}:{cluster.port}"
+            address = cluster.membership.address_on(link.local_host)
             link.send(pack_map(Record.ACTIVE, {"address": address, "epoch": list(cluster.epoch)}))
             try:
                 await link.flush()

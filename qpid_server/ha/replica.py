@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .difference import Joining, inventory
@@ -13,6 +14,7 @@ from .records import (
     pack_index,
     pack_map,
     text_in,
+    unpack_entry,
     unpack_index,
     unpack_map,
     unpack_records,
@@ -40,6 +42,9 @@ class Member(Protocol):
             ReplicationError: this broker promised a later epoch.
         """
 
+    def replacing(self) -> None:
+        """A difference is here, whole, and about to take the place of what this broker held."""
+
     def ready(self) -> None:
         """The primary waits for this broker from now on."""
 
@@ -49,6 +54,9 @@ class Member(Protocol):
 
 class Replica:
     """A backup's end of one link to a primary.
+
+    A difference is kept until it is here to its end, and what comes behind it, too. A primary that is lost halfway must
+    not cost the backup what it held: with the primary, that may be the only copy.
 
     Args:
         broker: the backup.
@@ -61,6 +69,8 @@ class Replica:
         self._log = log
         self._member = member
         self._joining: Joining | None = None
+        self._kept: deque[tuple[int, bytes]] | None = None
+        self._complete = False
         self._reign: Epoch | None = None
         self._epoch = NO_EPOCH
         self._confirmed = -1
@@ -82,7 +92,7 @@ class Replica:
             {
                 "broker": broker_id,
                 "address": address,
-                "position": [position.epoch.counter, position.epoch.broker, position.index],
+                "position": position.to_list(),
                 "promised": list(promised),
                 "inventory": inventory(self._broker),
                 "async": asynchronous,
@@ -101,14 +111,37 @@ class Replica:
             raise ReplicationError(f"epoch {self._reign} is older than what this broker promised")
         try:
             for kind, payload in unpack_records(batch):
-                self._take(kind, payload)
+                if self._kept is None:
+                    self._take(kind, payload)
+                else:
+                    self._kept.append((kind, payload))
+                    self._complete = self._complete or kind == Record.CAUGHT_UP
         except MALFORMED as error:
             raise ReplicationError(f"the primary's batch cannot be understood ({error!r})") from error
+
+    def catch_up(self) -> bool:
+        """Apply a record of a difference that is here to its end, and of what came behind it.
+
+        Returns:
+            Whether there is more to apply. Once begun it is to be carried through, whatever becomes of the primary.
+
+        Raises:
+            ReplicationError: it does not fit what is here.
+        """
+        if self._kept is None or not self._complete:
+            return False
+        try:
+            self._take(*self._kept.popleft())
+        except MALFORMED as error:
+            raise ReplicationError(f"the primary's difference cannot be understood ({error!r})") from error
+        if not self._kept:
+            self._kept, self._complete = None, False
+        return self._kept is not None
 
     def confirmation(self) -> bytes | None:
         """What to tell the primary: how far this broker holds the log, where that changed."""
         index = self._log.last.index
-        if self._reign is None or self._over() or self._joining is not None or index == self._confirmed:
+        if self._reign is None or self._over() or self._kept is not None or index == self._confirmed:
             return None
         self._confirmed = index
         return pack_index(Record.POSITION, index)
@@ -121,10 +154,15 @@ class Replica:
         if self._reign is None and kind not in (Record.JOINED, Record.REFUSED):
             raise ReplicationError(f"record {kind} comes before the primary took this broker in")
         if kind == Record.ENTRY:
-            self._log.follow(unpack_index(payload[:8]), self._epoch, payload[8:])
+            index, entry = unpack_entry(payload)
+            self._log.follow(index, self._epoch, entry)
         elif kind == Record.CONFIRMED:
             self._log.confirm(unpack_index(payload))
-        elif self._joining is not None and Record.DIFFERENCE <= kind <= Record.CAUGHT_UP:
+        elif kind == Record.DIFFERENCE and self._kept is not None:
+            self._member.replacing()
+            self._joining = Joining(self._broker, self._log)
+            self._joining.take(kind, payload)
+        elif self._joining is not None and Record.DIFFERENCE < kind <= Record.CAUGHT_UP:
             if self._joining.take(kind, payload):
                 self._joining = None
         elif kind == Record.EPOCH:
@@ -136,12 +174,11 @@ class Replica:
             self._member.ready()
         elif kind == Record.JOINED:
             values = unpack_map(payload)
-            counter, broker = values["epoch"]
-            reign = Epoch(int(counter), str(broker))
+            reign = Epoch.of(values["epoch"])
             self._member.joined(reign, difference=bool(values["difference"]))
             self._reign = reign
             if values["difference"]:
-                self._joining = Joining(self._broker, self._log)
+                self._kept = deque()
         elif kind == Record.REFUSED:
             raise Refusal(str(unpack_map(payload)["text"]))
         else:

@@ -12,8 +12,9 @@ from qpid_messaging.amqp import commands as c
 
 from ..errors import InvalidArgument, UnauthorizedAccess
 from .epoch import Epoch
+from .follower import Follower
 from .link import PEER_PROPERTY, SERVICE
-from .log import Follower
+from .promotion import Candidacy
 from .records import (
     MALFORMED,
     Record,
@@ -74,6 +75,9 @@ class PeerService:
         """A peer wants no more."""
         self.detached(session)
 
+    def refresh(self, session: SessionHandler) -> None:
+        """A peer reads again: the log sees that by itself."""
+
     def detached(self, session: SessionHandler) -> None:
         """A peer is gone."""
         peer = self._peers.pop(session, None)
@@ -115,24 +119,30 @@ class PeerService:
         elif kind == Record.STATUS:
             peer.send(pack_map(Record.STATUS_IS, cluster.member_status().to_map()))
         elif kind == Record.PROMISE:
-            try:
-                refusal = cluster.answer_promise(unpack_map(payload))
-            except OSError as error:
-                _log.error("cannot write down a promise: %s", error)
-                refusal = f"the promise cannot be written down: {error}"
-            if refusal is None:
-                peer.send(pack_map(Record.PROMISED, cluster.member_status().to_map()))
-                cluster.promise_given()
-            else:
-                peer.send(pack_map(Record.REFUSED, {"text": refusal, **cluster.member_status().to_map()}))
+            candidacy = Candidacy.from_map(unpack_map(payload))
+            cluster.asked_for_promise(candidacy, lambda: self._answer_promise(peer, candidacy))
         elif kind == Record.ACTIVE:
             values = unpack_map(payload)
-            counter, broker = values["epoch"]
-            cluster.primary_announced(text_in(values, "address"), Epoch(int(counter), str(broker)))
+            cluster.primary_announced(text_in(values, "address"), Epoch.of(values["epoch"]))
         elif kind == Record.JOIN:
             self._join(peer, unpack_map(payload))
         else:
             raise ReplicationError(f"record {kind} is none that a peer sends")
+
+    def _answer_promise(self, peer: Peer, candidacy: Candidacy) -> None:
+        if peer.session not in self._peers:
+            return  # it did not wait for the answer
+        cluster = self._cluster
+        try:
+            refusal = cluster.answer_promise(candidacy)
+        except OSError as error:
+            _log.error("cannot write down a promise: %s", error)
+            refusal = f"the promise cannot be written down: {error}"
+        if refusal is None:
+            peer.send(pack_map(Record.PROMISED, cluster.member_status().to_map()))
+            cluster.promise_given()
+        else:
+            peer.send(pack_map(Record.REFUSED, {"text": refusal, **cluster.member_status().to_map()}))
 
     def _join(self, peer: Peer, values: dict[str, Any]) -> None:
         bytes_in(values, "inventory")

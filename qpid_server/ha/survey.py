@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
+from qpid_address import BrokerURL
 
-from .link import LinkError, PeerLink
+from ..broker_urls import RDMA
+from .link import PEER_PROPERTY, LinkError, LinkRefused, PeerLink
 from .promotion import MemberStatus
 from .records import MALFORMED, Record, ReplicationError, pack_record, unpack_map, unpack_records
 
@@ -31,11 +33,17 @@ async def dial(cluster: Cluster, address: str) -> PeerLink:
     """Open a link to the broker at host:port.
 
     Raises:
-        LinkError: it cannot be opened.
+        LinkError: it cannot be opened, or that is no address: other members told it.
     """
-    host, _, port = address.rpartition(":")
+    if address.startswith(RDMA):
+        raise LinkError(f"{address}: rdma is not supported")
+    try:
+        (at,) = BrokerURL.parse(address).addresses
+    except ValueError as error:
+        raise LinkError(f"{address!r} is no address of a broker") from error
+    properties = {PEER_PROPERTY: 1, "qpid.ha-admin": 1}
     return await PeerLink.open(
-        cluster.network, host.strip("[]"), int(port), cluster.credentials, {"qpid.ha-admin": 1}, link_heartbeat(cluster)
+        cluster.network, at.host, at.port_or_default, cluster.credentials, properties, link_heartbeat(cluster)
     )
 
 
@@ -88,10 +96,13 @@ async def survey(cluster: Cluster) -> AsyncIterator[Answers]:
         try:
             link = await dial(cluster, address)
             status = await ask_status(link)
+            cluster.membership.admitted_by(address)
             # One that is known by two names answers to both, and has one voice all the same.
-            if cluster.met(status) and all(other.broker != status.broker for _, other in answers):
+            if cluster.met(status, link.local_host) and all(other.broker != status.broker for _, other in answers):
                 answers.append((link, status))
                 kept = True
+        except LinkRefused as error:
+            cluster.membership.refused_by(address, str(error))
         except LinkError as error:
             _log.debug("%s", error)
         finally:
@@ -101,7 +112,7 @@ async def survey(cluster: Cluster) -> AsyncIterator[Answers]:
     try:
         with anyio.move_on_after(ANSWER_TIME):
             async with anyio.create_task_group() as tasks:
-                for address in cluster.addresses_of_others():
+                for address in cluster.membership.addresses_of_others(cluster.hint):
                     tasks.start_soon(ask, address)
         yield answers
     finally:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from qpid_messaging.management.qmf import BROKER_AGENT, DIRECT_EXCHANGE, TOPIC_EXCHANGE
+from qpid_messaging.management.qmf import BROKER_AGENT, DIRECT_EXCHANGE, LOCATE_KEY, TOPIC_EXCHANGE
 
 from .agent import Agent
 from .broker_objects import BrokerClass, MemoryClass, SystemClass, VhostClass
@@ -41,7 +41,6 @@ CLASSES = (
     HaBrokerClass,
 )
 
-LOCATE_KEY = "console.request.agent_locate"
 V1_KEYS = (BROKER_AGENT, "agent.1.0", "schema.#")
 
 

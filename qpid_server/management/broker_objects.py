@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["VHOST_REFERENCE", "BrokerClass", "MemoryClass", "SystemClass", "VhostClass"]
 
 BROKER_NAME = "amqp-broker"
-CONNECTION_BACKLOG = 511  # of the server's listeners
 VHOST_NAME = "/"
 #: The virtual host's object id, which most objects refer to.
 VHOST_REFERENCE = reference(object_name(BROKER_PACKAGE, "vhost", f"{BROKER_OBJECT},{VHOST_NAME}"))
@@ -115,7 +114,7 @@ class BrokerClass(ManagedClass["Broker"]):
             "systemRef": self.agent.managed(BROKER_PACKAGE, "system").reference(item),
             "port": self.agent.port(),
             "maxConns": options.max_connections,
-            "connBacklog": CONNECTION_BACKLOG,
+            "connBacklog": options.connection_backlog,
             "workerThreads": 1,
             "mgmtPublish": options.mgmt_publish,
             "mgmtPubInterval": int(self.agent.interval),

@@ -300,15 +300,26 @@ HA_BROKER = ClassSchema(
         *(Property(name, _TEXT) for name in ("status", "brokersUrl", "publicUrl", "replicateDefault")),
         Property("members", Kind.LIST),
         Property("systemId", Kind.UUID),
-        # These two are this broker's own.
+        # From here on they are this broker's own.
         Property("epoch", _TEXT),
         Property("index", Kind.UINT64),
+        Property("replicateRules", Kind.LIST),
+        Property("minReplicas", Kind.UINT32),
+        Property("replicas", Kind.LIST),
     ),
     (),
     (
         Method("promote", (), "Make this broker the primary"),
+        Method("demote", (Argument("wait", Kind.UINT32),), "Make this broker the primary no more"),
+        Method("forget", (Argument("member", _TEXT),), "Count a member no more that will not come back"),
         Method("setBrokersUrl", (Argument("url", _TEXT),), "Where the members of the cluster are"),
         Method("setPublicUrl", (Argument("url", _TEXT),), "Where clients find the cluster"),
-        Method("replicate", (Argument("broker", _TEXT), Argument("queue", _TEXT)), "Copy a queue of another broker"),
+        Method("setReplicateRules", (Argument("rules", Kind.LIST),), "What is replicated, by names"),
+        Method(
+            "replicate",
+            (Argument("broker", _TEXT), Argument("queue", _TEXT)),
+            "Let a queue follow the one of its name on another broker",
+        ),
+        Method("stopReplicating", (Argument("queue", _TEXT),), "Let it follow no more"),
     ),
 )

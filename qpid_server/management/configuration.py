@@ -13,7 +13,6 @@ from qpid_messaging.management.qmf import Status
 
 from .. import queue_operations
 from ..effects import (
-    Bound,
     ExchangeDeclared,
     ExchangeDeleted,
     QueueDeclared,
@@ -23,7 +22,7 @@ from ..effects import (
 from ..errors import NotAllowed, NotFound, PreconditionFailed, ResourceLocked
 from ..exchange import exchange_class
 from ..journal import Effect, Entry
-from ..queue_arguments import check_exchange_arguments, check_queue_arguments, replication
+from ..queue_arguments import auto_deleted, check_exchange_arguments, check_queue_arguments, replication
 from .schema import MethodCall, MethodError, as_flag
 
 if TYPE_CHECKING:
@@ -36,6 +35,9 @@ _NAME_LIMIT = 255  # octets of a str8, in which AMQP 0-10 sends names
 
 #: Arguments of declarations and bindings that mean something here begin so; `strict` refuses others.
 _KNOWN_PREFIXES = ("qpid.", "x-qpid", "x-match", "no-local")
+
+#: What Kombu's transport says of every queue, strictly, and no broker has ever looked at.
+_KOMBU_PROPERTIES = ("arguments", "passive")
 
 
 def create(broker: Broker, call: MethodCall) -> None:
@@ -119,19 +121,25 @@ def _create_queue(broker: Broker, name: str, call: MethodCall) -> None:
     if _flag(arguments, "exclusive"):
         raise MethodError(Status.INVALID_PARAMETER, "an exclusive queue belongs to the session that declares it")
     alternate = _name(arguments, "alternate-exchange")
+    for of_kombu in _KOMBU_PROPERTIES:
+        arguments.pop(of_kombu, None)
     _check_strict(call, arguments)
     check_queue_arguments(arguments)
+    auto_delete = auto_deleted(arguments, auto_delete)
     if alternate is not None:
         broker.exchange(alternate)
     if name in broker.queues:
-        raise MethodError(Status.EXCEPTION, f"Object already exists: {name}")
+        raise MethodError(Status.EXCEPTION, f"object already exists: {name}")
+    creator = "" if call.publisher is None else call.publisher.user
+    broker.check_quota(creator)
     declared = QueueDeclared(
         name,
         durable=durable,
         auto_delete=auto_delete,
         alternate_exchange=alternate,
         arguments=arguments,
-        replicate=replication(arguments, broker.options.ha_replicate, auto_delete=auto_delete),
+        replicate=replication(arguments, broker.replication_rules.level("queue", name), auto_delete=auto_delete),
+        creator=creator,
     )
     _commit(broker, call, [declared])
 
@@ -150,7 +158,7 @@ def _create_exchange(broker: Broker, name: str, call: MethodCall) -> None:
     if alternate is not None:
         broker.exchange(alternate)
     if name in broker.exchanges:
-        raise MethodError(Status.EXCEPTION, f"Object already exists: {name}")
+        raise MethodError(Status.EXCEPTION, f"object already exists: {name}")
     declared = ExchangeDeclared(
         name,
         kind,
@@ -158,7 +166,7 @@ def _create_exchange(broker: Broker, name: str, call: MethodCall) -> None:
         auto_delete=auto_delete,
         alternate_exchange=alternate,
         arguments=arguments,
-        replicate=replication(arguments, broker.options.ha_replicate),
+        replicate=replication(arguments, broker.replication_rules.level("exchange", name)),
     )
     _commit(broker, call, [declared])
 
@@ -184,9 +192,7 @@ def _create_binding(broker: Broker, identifier: str, call: MethodCall) -> None:
     exchange, queue = broker.exchange(exchange_name), broker.queue(queue_name)
     if exchange is broker.default_exchange:
         raise NotAllowed("The default exchange's bindings follow from the queues")
-    exchange.check(key, arguments)
-    present = exchange.has_binding(queue, key, arguments)
-    _commit(broker, call, [] if present else [Bound(queue, exchange, key, arguments)])
+    _commit(broker, call, broker.binding_effects(queue, exchange, key, arguments))
 
 
 # -- delete

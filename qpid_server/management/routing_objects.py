@@ -74,6 +74,9 @@ class QueueClass(ManagedClass[Queue]):
             "reroutes": item.rerouted,
             **self.agent.watermarks.consumers(item),
             **self.agent.watermarks.bindings(item),
+            **self.agent.watermarks.unacknowledged(item),
+            "flowStopped": item.flow is not None and item.flow.stopped,
+            "flowStoppedCount": 0 if item.flow is None else item.flow.stops,
             "redirectPeer": "" if peer is None else peer.name,
             "redirectSource": item.redirect is not None,
             "creator": item.creator,
@@ -96,6 +99,7 @@ class QueueClass(ManagedClass[Queue]):
             item.owner is None,
             item.redirect,
             item.redirected,
+            item.flow is not None and item.flow.stopped,
         )
 
     @property

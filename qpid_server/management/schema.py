@@ -87,6 +87,17 @@ class MethodCall:
             raise MethodError(Status.INVALID_PARAMETER, f"{self.method}: argument {name!r} {problem}")
         return value
 
+    def texts(self, name: str) -> list[str]:
+        """An argument that is a list of texts.
+
+        Raises:
+            MethodError: it is missing, or it is none.
+        """
+        values = self.arguments.get(name)
+        if not isinstance(values, list) or not all(isinstance(value, (str, bytes)) for value in values):
+            raise MethodError(Status.INVALID_PARAMETER, f"{self.method}: argument {name!r} must be a list of texts")
+        return [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in values]
+
     def flag(self, name: str, default: bool = False) -> bool:
         """A boolean argument; numbers count as in AMQP 0-10, where some peers have no booleans.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qpid_messaging.management.qmf import Status
 
-from ..logs import LogHandler, log_handler
+from ..logs import BrokerLog, broker_log
 from ..options import OptionError
 from .configuration import queue_named
 from .schema import MethodCall, MethodError
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["SWITCHES"]
 
 
-def _log(call: MethodCall) -> LogHandler:
-    handler = log_handler()
-    if handler is None:
+def _log(call: MethodCall) -> BrokerLog:
+    log = broker_log()
+    if log is None:
         raise MethodError(Status.EXCEPTION, f"{call.method}: the log belongs to the program that the broker runs in")
-    return handler
+    return log
 
 
 def _get_log_level(broker: Broker, call: MethodCall) -> None:

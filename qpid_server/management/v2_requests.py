@@ -204,9 +204,10 @@ class V2Requests:
             raise MethodError(Status.INVALID_PARAMETER, "a method request needs a _method_name and a map of _arguments")
         if "_object_id" not in content:
             raise MethodError(Status.INVALID_PARAMETER, "a method request needs an _object_id")
-        found = self._agent.find(_object_name(content["_object_id"]))
+        object_id = _object_name(content["_object_id"])
+        found = self._agent.find(object_id)
         if found is None:
-            raise MethodError(Status.UNKNOWN_OBJECT, f"UnknownObject: {qmf.as_text(content['_object_id'])}")
+            raise MethodError(Status.UNKNOWN_OBJECT, f"No object found with ID={object_id}")
 
         def respond(results: Mapping[str, Any]) -> None:
             self._answer(request, Opcode.METHOD_RESPONSE, {"_arguments": dict(results)})

@@ -45,6 +45,10 @@ class Watermarks(Observer):
         """bindingCount of a queue or exchange."""
         return self._told("bindingCount", self._bindings.get(item), len(item.bindings))
 
+    def unacknowledged(self, queue: Queue) -> dict[str, int]:
+        """unackedMessages of a queue: what is so now, since to follow each message would cost each message."""
+        return self._told("unackedMessages", None, queue.acquired)
+
     @property
     def _interval(self) -> int:
         agent = self._agent

@@ -171,9 +171,13 @@ class GroupQueue(Queue):
         self.line.add(entry, header_text(message, self.settings.group_key) or self.settings.default_group)
         return entry
 
+    def permits(self, entry: QueueEntry, consumer: Subscription) -> bool:
+        """Not where its group is another's."""
+        return self.holds(entry) and self.line.permits(entry, consumer)
+
     def acquire(self, entry: QueueEntry, owner: Subscription | None = None) -> bool:
         """Take an available message off the market; False also where its group is another's."""
-        if owner is not None and not (self.holds(entry) and self.line.permits(entry, owner)):
+        if owner is not None and not self.permits(entry, owner):
             return False
         if not super().acquire(entry, owner):
             return False

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from typing import Any
 
 from qpid_address import BrokerAddress, BrokerURL
 
 from .qpidd_conf import find_qpidd_conf, read_qpidd_conf
 
-__all__ = ["add_broker_options", "complete_broker_options", "connection_settings"]
+__all__ = [
+    "add_broker_options",
+    "add_ha_admin_option",
+    "add_security_options",
+    "complete_broker_options",
+    "connection_settings",
+    "security_settings",
+]
 
 DEFAULT_BROKER = "0.0.0.0"
 DEFAULT_TIMEOUT = 10.0  # seconds
@@ -33,6 +41,18 @@ def add_broker_options(parser: argparse.ArgumentParser) -> None:
         help="Give up if the broker does not respond within the timeout. 0 means wait forever "
         f"(Default {DEFAULT_TIMEOUT})",
     )
+    add_security_options(add)
+    add(
+        "--config",
+        "--config-file",
+        metavar="<path/to/qpidd.conf>",
+        help="Read what the command line leaves open from the broker's configuration file: ha-username, "
+        "ha-password, ha-mechanism, port, ha-brokers-url and link-heartbeat-interval",
+    )
+
+
+def add_security_options(add: Callable[..., object]) -> None:
+    """Give a tool's parser, or a group of it, the options by which a broker lets it in."""
     add(
         "--sasl-mechanism",
         metavar="<mech>",
@@ -42,13 +62,18 @@ def add_broker_options(parser: argparse.ArgumentParser) -> None:
     add("--sasl-service-name", metavar="<name>", help="SASL service name to use")
     add("--ssl-certificate", metavar="<cert>", help="Client SSL certificate (PEM format)")
     add("--ssl-key", metavar="<key>", help="Client SSL private key (PEM format)")
+    # The original tools trust every broker, and so need neither.
+    add("--ssl-trustfile", metavar="<certs>", help="Certificates to trust (PEM format); the system's by default")
     add(
-        "--config",
-        "--config-file",
-        metavar="<path/to/qpidd.conf>",
-        help="Read what the command line leaves open from the broker's configuration file: ha-username, "
-        "ha-password, ha-mechanism, port, ha-brokers-url and link-heartbeat-interval",
+        "--ssl-skip-hostname-check",
+        action="store_true",
+        help="A certificate for another host will do; without --ssl-trustfile, any",
     )
+
+
+def add_ha_admin_option(add: Callable[..., object]) -> None:
+    """Give a tool's parser, or a group of it, the option for brokers that turn clients away."""
+    add("--ha-admin", action="store_true", help="Allow connection to a HA backup broker")
 
 
 def complete_broker_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
@@ -68,8 +93,7 @@ def complete_broker_options(parser: argparse.ArgumentParser, options: argparse.N
         options.broker = DEFAULT_BROKER
         if not options.config:
             options.config = find_qpidd_conf()
-    if options.ssl_key and not options.ssl_certificate:
-        parser.error("missing '--ssl-certificate' (required by '--ssl-key')")
+    _check_security(parser, options)
     if options.config:
         config = read_qpidd_conf(options.config)
         options.broker = _qualify(options.broker, config)
@@ -95,14 +119,40 @@ def _qualify(url: str, config: dict[str, str]) -> str:
     return str(BrokerURL(user, password, addresses))
 
 
-def connection_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """The arguments for `Connection.establish` that completed options come to, apart from the URL."""
-    given: dict[str, Any] = {
+def _check_security(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    if options.ssl_key and not options.ssl_certificate:
+        parser.error("missing '--ssl-certificate' (required by '--ssl-key')")
+
+
+def security_settings(parser: argparse.ArgumentParser, options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments for `Connection` that the security options, and that for backups, come to.
+
+    Args:
+        parser: ends the process where options do not fit together.
+        options: the command line.
+    """
+    _check_security(parser, options)
+    found = _security(options)
+    if getattr(options, "ha_admin", False):
+        found["client_properties"] = {"qpid.ha-admin": 1}
+    return found
+
+
+def _security(options: argparse.Namespace) -> dict[str, Any]:
+    given = {
         "sasl_mechanisms": options.sasl_mechanism,
         "sasl_service": options.sasl_service_name,
         "ssl_certfile": options.ssl_certificate,
         "ssl_keyfile": options.ssl_key,
-        "timeout": options.timeout,
-        "heartbeat": options.timeout and math.ceil(options.timeout / 2),
+        "ssl_trustfile": options.ssl_trustfile,
+        "ssl_skip_hostname_check": options.ssl_skip_hostname_check,
     }
     return {name: value for name, value in given.items() if value}
+
+
+def connection_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments for `Connection.establish` that completed options come to, apart from the URL."""
+    found = _security(options)
+    if options.timeout:
+        found.update(timeout=options.timeout, heartbeat=math.ceil(options.timeout / 2))
+    return found

@@ -7,25 +7,24 @@ error or no, 2 for options that do not exist.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from threading import Thread
 from typing import NoReturn
 
 from qpid_messaging import Connection
 from qpid_messaging.exceptions import MessagingError, Timeout
-from qpid_messaging.management import AgentError, BrokerAgent, HaBroker
+from qpid_messaging.management import BrokerAgent, HaBroker
 
-from .broker_options import add_broker_options, complete_broker_options, connection_settings
+from ..broker_urls import host_port
+from ..ha.managers.write_scripts import write_scripts
+from .broker_options import DEFAULT_TIMEOUT, add_broker_options, complete_broker_options, connection_settings
+from .qpid_ha_manage import HELP, add_manage_options, manage
+from .running import ToolError, error_name, error_text, run_tool
 
 __all__ = ["main"]
 
 PRIMARY = ("active", "recovering")
-
-
-class ToolError(Exception):
-    """The user is told what is wrong; the exit status is 1. Shown as `Exception`, as the original's are."""
 
 
 class Broker:
@@ -87,9 +86,31 @@ def _with_ha(options: argparse.Namespace, act: Callable[[HaBroker], int]) -> int
         broker.close(options.timeout)
 
 
+def _time_to_change(options: argparse.Namespace) -> float | None:
+    """Seconds that a change of roles may take: the broker asks others, however soon it answers itself (`--timeout`)."""
+    timeout: float | None = options.timeout
+    return None if timeout is None else max(timeout, DEFAULT_TIMEOUT)
+
+
 def _promote(options: argparse.Namespace) -> int:
     def act(ha: HaBroker) -> int:
-        ha.promote(force=options.force, timeout=options.timeout)
+        ha.promote(force=options.force, timeout=_time_to_change(options))
+        return 0
+
+    return _with_ha(options, act)
+
+
+def _demote(options: argparse.Namespace) -> int:
+    def act(ha: HaBroker) -> int:
+        ha.demote(wait=options.wait, timeout=_time_to_change(options))
+        return 0
+
+    return _with_ha(options, act)
+
+
+def _forget(options: argparse.Namespace) -> int:
+    def act(ha: HaBroker) -> int:
+        ha.forget(options.arguments[0])
         return 0
 
     return _with_ha(options, act)
@@ -97,25 +118,56 @@ def _promote(options: argparse.Namespace) -> int:
 
 def _replicate(options: argparse.Namespace) -> int:
     def act(ha: HaBroker) -> int:
-        queue, broker = options.arguments
-        ha.replicate(broker, queue)
+        queue, *broker = options.arguments
+        if options.stop:
+            ha.stopReplicating(queue)
+        else:
+            ha.replicate(broker[0], queue)
         return 0
 
     return _with_ha(options, act)
 
 
+def _scripts(options: argparse.Namespace) -> int:
+    for path, place in write_scripts(Path(options.arguments[0])).items():
+        print(f"{path}: {place}")
+    return 0
+
+
 def _set(options: argparse.Namespace) -> int:
-    if options.new_brokers_url is None and options.new_public_url is None:
-        raise ToolError("Nothing to set: give --brokers-url or --public-url")
+    if options.new_brokers_url is None and options.new_public_url is None and options.replicate_rules is None:
+        raise ToolError("Nothing to set: give --brokers-url, --public-url or --replicate-rule")
 
     def act(ha: HaBroker) -> int:
         if options.new_brokers_url is not None:
             ha.setBrokersUrl(options.new_brokers_url)
         if options.new_public_url is not None:
             ha.setPublicUrl(options.new_public_url)
+        if options.replicate_rules is not None:
+            ha.setReplicateRules([rule for rule in options.replicate_rules if rule])
         return 0
 
-    return _with_ha(options, act)
+    if not options.all:
+        return _with_ha(options, act)
+    broker = Broker(options.broker, options)
+    try:
+        assert broker.ha is not None
+        members = _members(broker.ha)
+    finally:
+        broker.close(options.timeout)
+    failed: list[str] = []
+
+    def describe(ha: HaBroker) -> str:
+        act(ha)
+        return "set"
+
+    def place(at: str, text: str) -> str:
+        if text != "set":
+            failed.append(at)
+        return f"{at} {text}"
+
+    _show_all(members, options, describe, place)
+    return 1 if failed else 0
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -136,7 +188,13 @@ def _query(options: argparse.Namespace) -> int:
             ("Replicate: ", ha.replicateDefault),
         ]
         # What brokers of the C++ kind do not have.
-        lines += [(title, value) for title, value in (("Epoch:", ha.epoch), ("Index:", ha.index)) if value is not None]
+        own = [
+            ("Epoch:", ha.epoch or None),
+            ("Index:", ha.index if ha.epoch else None),
+            ("Replicate rules:", " ".join(ha.replicateRules or ()) or None),
+        ]
+        own += [("Replica:", _replica(replica)) for replica in ha.replicas or ()]
+        lines += [(title, value) for title, value in own if value is not None]
         return "\n".join(f"{title:<20} {value}" for title, value in lines)
 
     def place(at: str, text: str) -> str:
@@ -144,6 +202,11 @@ def _query(options: argparse.Namespace) -> int:
         return f"{'Address:':<20} {at}\n{text}\n" if "\n" in text else f"{at} {text}\n"
 
     return _show(options, describe, place)
+
+
+def _replica(replica: dict[str, str]) -> str:
+    reason = f" ({replica['reason']})" if replica["reason"] else ""
+    return f"{replica['queue']} of {replica['url']}: {replica['status']}{reason}"
 
 
 def _show(options: argparse.Namespace, describe: Callable[[HaBroker], str], place: Callable[[str, str], str]) -> int:
@@ -154,7 +217,7 @@ def _show(options: argparse.Namespace, describe: Callable[[HaBroker], str], plac
         broker = Broker(options.broker, options)
         try:
             assert broker.ha is not None
-            members = _addresses(broker.ha.brokersUrl)
+            members = _members(broker.ha)
             own = describe(broker.ha)
         finally:
             broker.close(options.timeout)
@@ -168,6 +231,20 @@ def _show(options: argparse.Namespace, describe: Callable[[HaBroker], str], plac
     else:
         print(own)
     return 0
+
+
+def _members(ha: HaBroker) -> list[str]:
+    """The brokers of the cluster, each as `host:port`: those in its URL, or where that is one address, which may be a
+    virtual one, those that the broker knows."""
+    listed = _addresses(ha.brokersUrl)
+    known = [
+        host_port(_text(member["host-name"]), member["port"]) for member in ha.members or () if member["host-name"]
+    ]
+    return known if len(listed) == 1 and len(known) > 1 else listed
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _addresses(brokers_url: str | None) -> list[str]:
@@ -256,7 +333,8 @@ class Command:
         options = parser.parse_intermixed_args(args)
         options.words.remove(self.name)
         options.arguments = options.words
-        if len(options.arguments) != len(self.arguments):
+        # Where nothing is to be followed any more, nobody is named who is.
+        if len(options.arguments) != len(self.arguments) - getattr(options, "stop", False):
             parser.print_help()
             raise ToolError("Wrong number of arguments")
         complete_broker_options(parser, options)
@@ -291,11 +369,37 @@ def _promote_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _demote_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait",
+        type=float,
+        metavar="<seconds>",
+        help="How long backups may take to confirm what they were sent; 0 for a broker that was cut off (Default 2.0)",
+    )
+
+
+def _replicate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--stop",
+        action="store_true",
+        help="Let the queue follow that of the other broker no more. It keeps what it has; no <remote-broker> is named",
+    )
+
+
 def _set_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--brokers-url", dest="new_brokers_url", metavar="<url>", help="Where the cluster's brokers are"
     )
     parser.add_argument("--public-url", dest="new_public_url", metavar="<url>", help="What clients are told of that")
+    parser.add_argument(
+        "--replicate-rule",
+        dest="replicate_rules",
+        action="append",
+        metavar="<rule>",
+        help="What is replicated of queues and exchanges to come that do not say, [queue:|exchange:]PATTERN=LEVEL. May "
+        "be given several times; the rules replace those that there were. An empty one is none",
+    )
+    parser.add_argument("--all", action="store_true", help="Set it on all brokers in the cluster, as it should be")
 
 
 COMMANDS = (
@@ -306,9 +410,25 @@ COMMANDS = (
         "Set up replication from <queue> on <remote-broker> to <queue> on the current broker.",
         _replicate,
         arguments=("<queue>", "<remote-broker>"),
+        add_options=_replicate_options,
     ),
     Command("query", "Print HA configuration and status", _query, add_options=_query_options),
+    Command(
+        "forget",
+        "Count <member>, an address or system id, among the cluster's members no more: it will not come back. Where "
+        "ha-brokers-url is one virtual address, the members that joined are those on which a promotion depends. To be "
+        "told to the primary.",
+        _forget,
+        arguments=("<member>",),
+    ),
     Command("set", "Set HA configuration of the broker until it is restarted", _set, add_options=_set_options),
+    Command("manage", HELP, manage, add_options=add_manage_options),
+    Command(
+        "scripts",
+        "Write what cluster managers need into <folder>: init scripts, Pacemaker's resource agent, configurations.",
+        _scripts,
+        arguments=("<folder>",),
+    ),
     Command(
         "promote",
         "Promote a backup broker to primary. This command should *only* be used by a cluster manager (such as "
@@ -316,6 +436,14 @@ COMMANDS = (
         _promote,
         manager=True,
         add_options=_promote_options,
+    ),
+    Command(
+        "demote",
+        "Demote a primary broker to backup: its clients are turned away once its backups hold all that they sent. No "
+        "other broker takes its place until one is promoted.",
+        _demote,
+        manager=True,
+        add_options=_demote_options,
     ),
 )
 
@@ -368,29 +496,9 @@ def run(args: list[str]) -> int:
     return found.execute(args)
 
 
-def _explain(error: Exception) -> str:
-    """What the user reads of an exception."""
-    if isinstance(error, AgentError):
-        values = {"error_code": int(error.status), "error_text": error.text}
-        return f"Exception: Exception from Agent: {values!r}"
-    return f"{'Exception' if isinstance(error, ToolError) else type(error).__name__}: {error}"
-
-
 def main() -> NoReturn:
     """Entry point of the console script."""
-    try:
-        status = run(sys.argv[1:])
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read the output has enough; the interpreter must not complain of it when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
-    except KeyboardInterrupt:
-        status = 130
-    except Exception as error:  # noqa: BLE001 - the one place where a user is told
-        print(_explain(error))
-        status = 1
-    sys.exit(status)
+    run_tool(run, lambda error: f"{error_name(error)}: {error_text(error)}")
 
 
 if __name__ == "__main__":

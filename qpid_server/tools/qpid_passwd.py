@@ -11,7 +11,8 @@ from pathlib import Path
 from qpid_messaging.amqp.sasl import SASLError
 from qpid_messaging.amqp.sasl.scram import MAX_ITERATIONS
 
-from ..options import OptionError, Options, parse_options
+from ..option_sources import parse_options
+from ..options import OptionError, Options
 from ..security.users import ITERATIONS, UsersError, UsersFile
 
 __all__ = ["main"]
@@ -66,11 +67,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _read_password(name: str) -> str:
     if not sys.stdin.isatty():
-        line = sys.stdin.readline()
-        if not line:
+        # Also where the line is empty: a variable that is not set must not open the door to everybody.
+        if not (password := sys.stdin.readline().rstrip("\r\n")):
             raise ValueError("no password on standard input")
-        return line.rstrip("\r\n")
-    password = getpass.getpass(f"Password of {name}: ")
+        return password
+    if not (password := getpass.getpass(f"Password of {name}: ")):
+        raise ValueError("no password")
     if getpass.getpass("The same again: ") != password:
         raise ValueError("they are not the same")
     return password

@@ -29,6 +29,8 @@ from qpid_messaging.exceptions import MessagingError, Timeout
 from qpid_messaging.management import AgentError, BrokerAgent, HaBroker
 
 ROOT = Path(__file__).resolve().parents[2]
+READY = 2
+"""The status `ready` in the list of members that management shows."""
 PATIENCE = 30.0
 """Seconds after which a condition that is waited for has failed: much more than any of them takes."""
 
@@ -51,25 +53,27 @@ class BrokerProcess:
 
     Attributes:
         name: A, B, C ...
-        port: where it listens, on 127.0.0.1.
+        port: where it listens.
         url: the same as clients take it.
         process: the process, the last one that was started.
     """
 
-    def __init__(self, name: str, port: int, folder: Path, options: Sequence[str]) -> None:
+    def __init__(
+        self, name: str, port: int, folder: Path, options: Sequence[str], interface: str = "127.0.0.1"
+    ) -> None:
         self.name = name
         self.port = port
-        self.url = f"127.0.0.1:{port}"
+        self.url = f"{interface}:{port}"
         self._log = folder / f"{name}.log"
         self._command = [
-            *(sys.executable, "-m", "qpid_server", "--port", str(port), "--interface", "127.0.0.1", "--auth", "no"),
+            *(sys.executable, "-m", "qpid_server", "--port", str(port), "--interface", interface, "--auth", "no"),
             *("--data-dir", str(folder / name), "--log-enable", "info+", *options),
         ]
-        self._stopped = False
         self.start()
 
     def start(self, *options: str) -> None:
         """Start it, or start it again after it died."""
+        self._stopped = False
         path = os.pathsep.join([str(ROOT), str(ROOT / "address")])
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -139,6 +143,19 @@ class BrokerProcess:
         """Index of the last entry of its log."""
         return int(self._ha(lambda ha: ha.index))
 
+    def system_id(self) -> str:
+        """Who it is to the others."""
+        return str(self._ha(lambda ha: ha.systemId))
+
+    def in_step(self) -> set[str]:
+        """Ids of the members that are ready, as it knows of them: where it is the primary, those that it waits for."""
+        members = self._ha(lambda ha: ha.members)
+        return {str(member["system-id"]) for member in members if member["status"] == READY}
+
+    def epoch(self) -> int:
+        """Number of the reign that it lives under."""
+        return int(self._ha(lambda ha: str(ha.epoch).partition(":")[0]))
+
     def promote(self, *, force: bool = False) -> None:
         """Make it the primary.
 
@@ -146,6 +163,10 @@ class BrokerProcess:
             AgentError: it is refused; the text says why.
         """
         self._ha(lambda ha: ha.promote(force=force))
+
+    def demote(self, *, wait: float | None = None) -> None:
+        """Make it the primary no more, where it is."""
+        self._ha(lambda ha: ha.demote(wait=wait))
 
     def wait_for(self, *wanted: str) -> None:
         """Wait until it is in one of these states."""
@@ -191,9 +212,7 @@ class ClusterOfProcesses:
     def __exit__(self, *exc: object) -> None:
         for member in self.members:
             member.end()
-        for connection in self._connections:
-            with suppress(MessagingError, Timeout):
-                connection.close(1)
+        self.close_connections()
         self._folder.cleanup()
 
     def __getitem__(self, number: int) -> BrokerProcess:
@@ -250,6 +269,13 @@ class ClusterOfProcesses:
         options = {"reconnect": True, "reconnect_urls": self.urls, "heartbeat": 2, **options}
         self._connections.append(Connection.establish(self.urls[0], **options))
         return self._connections[-1]
+
+    def close_connections(self) -> None:
+        """Close the clients' connections that there are, if no test did."""
+        for connection in self._connections:
+            with suppress(MessagingError, Timeout):
+                connection.close(1)
+        self._connections.clear()
 
     def logs(self) -> str:
         """What all of them said."""

@@ -24,6 +24,7 @@ from qpid_messaging import (
     Empty,
     EncodeError,
     InsufficientCapacity,
+    InternalError,
     InvalidOption,
     LinkClosed,
     MalformedAddress,
@@ -278,6 +279,20 @@ def test_node_policies(session: Session) -> None:
     assert receiver.fetch(timeout=10).content == "x"
 
 
+def test_a_name_that_a_queue_and_an_exchange_share(session: Session) -> None:
+    name = f"shared-{uuid4()}"
+    exchange = f"{name}/key; {{create: always, delete: always, node: {{type: topic, x-declare: {{type: direct}}}}}}"
+    session.sender(exchange)
+    session.receiver(
+        f"{name}; {{create: always, node: {{type: queue, x-bindings: [{{exchange: {name!r}, key: key}}]}}}}"
+    )
+    session.sender(exchange).send("over the exchange")
+    session.sender(name).send("straight")
+    receiver = session.receiver(f"{name}; {{delete: always}}")
+    assert [receiver.fetch(timeout=5).content for _ in range(2)] == ["over the exchange", "straight"]
+    session.acknowledge()
+
+
 def test_bindings(session: Session) -> None:
     name = f"bound-{uuid4()}"
     receiver = session.receiver(
@@ -295,8 +310,8 @@ def test_bindings(session: Session) -> None:
         ("q; {craete: always}", InvalidOption, "craete: illegal key"),
         ("q; {node: {x-declare: {no-such: 1}}, create: always}", InvalidOption, "no-such"),
         ("q; {create: always, node: {x-declare: {alternate-exchange: [1]}}}", InvalidOption, "alternate"),
-        ("q; {", MalformedAddress, "1:5"),
-        ("", MalformedAddress, "1:1"),
+        ("q; {", MalformedAddress, "line:1,4"),
+        ("", MalformedAddress, "line:1,0"),
     ],
 )
 def test_bad_addresses(session: Session, address: str, error: type[Exception], match: str) -> None:
@@ -356,8 +371,10 @@ def test_sessions_by_name(connection: Connection) -> None:
     assert session.name == f"{connection.id}:mine"
     session.close()
     assert connection.session("mine") is not session
-    with pytest.raises(SessionClosed):
+    with pytest.raises(Detached):
         session.sender("amq.topic")
+    with pytest.raises(SessionClosed):
+        session.check_closed()
 
 
 def test_a_session_that_fails_leaves_the_others_alone(connection: Connection, queue: str) -> None:
@@ -377,8 +394,12 @@ def test_a_session_that_fails_leaves_the_others_alone(connection: Connection, qu
 def test_message_received_handler(session: Session, queue: str) -> None:
     called = threading.Event()
     session.set_message_received_notify_handler(lambda s: called.set() if s is session else None)
-    session.receiver(queue, capacity=1)
+    session.receiver(queue, capacity=2)
     session.sender(queue).send("x")
+    assert called.wait(10)
+    called.clear()
+    session.set_message_received_handler(called.set)  # without an argument, as it was called first
+    session.sender(queue).send("y")
     assert called.wait(10)
 
 
@@ -426,6 +447,24 @@ def test_nothing_is_left_after_close(broker: qpid_server.Running) -> None:
     while count()[1] > before[1] and time.monotonic() < deadline:
         time.sleep(0.01)
     assert count()[1] <= before[1]
+
+
+def test_close_leaves_no_session_at_the_broker(broker: qpid_server.Running, queue: str) -> None:
+    connection = Connection.establish(broker.url, reconnect=True, failover_updates=True)
+    sessions = [connection.session(), connection.session("named"), connection.session(transactional=True)]
+    for session in sessions:
+        session.sender(queue).send("x", sync=False)
+        session.receiver(queue, capacity=10)
+    sessions[2].commit()
+    connection.close()
+    assert all(session.closed for session in sessions)
+
+    def kept() -> list[object]:
+        names = [name for _, name in (*broker.broker.sessions, *broker.broker.session_records.timeouts)]
+        return [name for name in names if name.decode().startswith(connection.id)]
+
+    # Its answer to our close is the last that the broker said, and behind that it had nothing to do.
+    assert broker.call(kept) == []
 
 
 def test_close_ends_what_other_threads_wait_for(broker: qpid_server.Running, queue: str) -> None:
@@ -479,9 +518,9 @@ def test_fork_and_exit(broker: qpid_server.Running, queue: str) -> None:
     child = os.fork()
     if child == 0:
         try:
-            sender.send("from the child", timeout=5)
-            os._exit(1)
-        except ConnectionError:
+            for use in (connection.session, lambda: sender.send("from the child", timeout=5)):
+                with pytest.raises(InternalError, match="forked"):
+                    use()
             os._exit(0)
         finally:
             os._exit(2)

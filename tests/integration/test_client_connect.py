@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import random
@@ -104,6 +105,16 @@ def test_a_silent_broker(during: str, broker: qpid_server.Running) -> None:
             connection.close()
 
 
+def test_a_silent_broker_and_a_limit_for_each(broker: qpid_server.Running) -> None:
+    with listening(says_nothing) as url:
+        with pytest.raises(ConnectError, match=rf"{url}: no answer within 0\.2 seconds"):
+            Connection.establish(url, connect_timeout=0.2, timeout=10)
+        tried = Connection(f"{url},{broker.url}", connect_timeout=0.2, connect_retries=1, heartbeat=60)
+        tried.open(timeout=10)
+        assert tried.stats.attempts == 3
+        tried.close(timeout=10)
+
+
 def test_heartbeats_keep_a_quiet_connection_alive(broker: qpid_server.Running) -> None:
     connection = Connection.establish(broker.url, heartbeat=1)
     time.sleep(2.6)
@@ -114,7 +125,7 @@ def test_heartbeats_keep_a_quiet_connection_alive(broker: qpid_server.Running) -
 def test_open_with_a_timeout() -> None:
     with listening(says_nothing) as url:
         start = time.monotonic()
-        with pytest.raises(Timeout):
+        with pytest.raises(Timeout, match=f"timed out: {url}: no answer"):
             Connection.establish(url, timeout=0.3)
         assert time.monotonic() - start < 2
         connection = Connection(url)
@@ -175,6 +186,27 @@ def test_a_silent_one_does_not_hold_up_the_list(broker: qpid_server.Running) -> 
         connection.close()
 
 
+def test_a_system_without_threads_or_descriptors_is_told_of(
+    broker: qpid_server.Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def no_pipe() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    connection = Connection(broker.url)
+    for owner, name, refuse in ((threading.Thread, "start", no_thread), (os, "pipe", no_pipe)):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, refuse)
+            before = len(os.listdir("/proc/self/fd"))
+            with pytest.raises(ConnectError, match=f"{broker.port}: no means to connect: .*(thread|files)"):
+                connection.attach(timeout=10)
+            assert len(os.listdir("/proc/self/fd")) == before
+            with pytest.raises(ConnectError, match="no means"):
+                Connection.establish(broker.url, timeout=10)
+
+
 def test_limit_and_timeout() -> None:
     with nobody() as url:
         connection = Connection(url, reconnect=True, reconnect_limit=3)
@@ -183,7 +215,7 @@ def test_limit_and_timeout() -> None:
         assert connection.stats.attempts == 4
         connection.detach()
         start = time.monotonic()
-        with pytest.raises(Timeout):
+        with pytest.raises(Timeout, match=f"timed out: {url}: .*refused"):
             Connection.establish(url, reconnect=True, reconnect_timeout=0.3)
         assert 0.2 < time.monotonic() - start < 2
         start = time.monotonic()

@@ -13,6 +13,8 @@ from typing_extensions import Self
 
 import qpid_server
 from qpid_messaging import Connection, Empty, Message, Session, TransactionAborted, TransactionUnknown
+from qpid_messaging.exceptions import MessagingError, Timeout
+from tests.integration.cluster import wait_until
 from tests.integration.relay import Relay
 
 
@@ -197,3 +199,25 @@ def test_all_brokers_down_and_one_back(broker: qpid_server.Running, queue: str) 
         assert connection.stats.seconds_without_broker > 0.2
         connection.close(timeout=10)
     assert drain(broker.url, queue) == ["before", "after"]
+
+
+def test_whoever_waits_for_a_send_is_told_that_another_thread_closed(relay: Relay, queue: str) -> None:
+    connection = Connection.establish(relay.url, reconnect=True, reconnect_log=False, timeout=10)
+    sender = connection.session().sender(queue)
+    told: list[Exception] = []
+
+    def send() -> None:
+        try:
+            sender.send("x")
+        except MessagingError as error:
+            told.append(error)
+
+    relay.stop()
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    wait_until(lambda: sender.unsettled() == 1, "not sent")
+    with pytest.raises(Timeout):
+        connection.close(timeout=0.2)
+    thread.join(10)
+    assert not thread.is_alive()
+    assert told

@@ -26,9 +26,16 @@ class Sending(threading.Thread):
     """An application that sends numbered messages until it is told to stop, or has sent so many."""
 
     def __init__(
-        self, cluster: ClusterOfProcesses, queue: str = "q", *, sync: bool = False, count: int | None = None
+        self,
+        cluster: ClusterOfProcesses,
+        queue: str = "q",
+        *,
+        sync: bool = False,
+        count: int | None = None,
+        pause: float = 0.0005,
     ) -> None:
         super().__init__(daemon=True)
+        self.pause = pause
         self.cluster, self.address, self.sync, self.count = cluster, f"{queue}; {ALL}", sync, count
         self.sent = 0
         self.moments: list[float] = []
@@ -45,7 +52,7 @@ class Sending(threading.Thread):
                 self.sent += 1
                 self.moments.append(time.monotonic())
                 if not self.sync:
-                    time.sleep(0.0005)
+                    time.sleep(self.pause)
             sender.sync()
             connection.close()
         except MessagingError as error:

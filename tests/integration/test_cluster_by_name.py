@@ -67,6 +67,10 @@ def test_a_member_with_two_names_has_one_voice(members: dict[str, subprocess.Pop
     members[first].kill()
     members[first].wait()
     promoted = qpid_ha("promote", "--cluster-manager", "-b", second)
+    if promoted.returncode and f"promote 127.0.0.1:{third.partition(':')[2]} instead" in promoted.stdout:
+        # One backup had confirmed the message, and it was not this one.
+        second, third = third, second
+        promoted = qpid_ha("promote", "--cluster-manager", "-b", second)
     assert promoted.returncode == 0, promoted.stdout + promoted.stderr
     with Connection.establish(third, reconnect=True, reconnect_urls=[second, first]) as connection:
         session = connection.session()

@@ -15,6 +15,7 @@ import pytest
 
 import qpid_server
 from qpid_messaging import Connection
+from qpid_messaging.management import EventReceiver
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PATHS = [str(EXAMPLES.parent), str(EXAMPLES.parent / "address")]
@@ -139,7 +140,10 @@ def test_a_client_that_is_gone_does_not_stop_the_service(broker: str) -> None:
 
 def test_no_answer(broker: str) -> None:
     run("spout", "-b", broker, "-t", "0", "silent; {create: always}")
-    assert run("client", "-b", broker, "-t", "0.1", "-a", "silent", code=1).stderr == "client: no answer\n"
+    with Connection.establish(broker) as connection:
+        deleted = EventReceiver(connection, event="queueDelete")
+        assert run("client", "-b", broker, "-t", "0.1", "-a", "silent", code=1).stderr == "client: no answer\n"
+        assert deleted.fetch(timeout=10).qName.startswith("answers."), "nothing is left behind"
 
 
 @pytest.mark.parametrize(
@@ -151,7 +155,7 @@ def test_no_answer(broker: str) -> None:
         ("client", ["-b", "{broker}", "-a", "nowhere"], "client: no such queue: nowhere"),
         ("server", ["-b", "{broker}", "nowhere"], "server: no such queue: nowhere"),
         ("drain", ["-b", "{broker}", "q; {create: sometimes}"], "drain: "),
-        ("drain", ["-b", "{broker}", "q; {"], "expected a value"),
+        ("drain", ["-b", "{broker}", "q; {"], "drain: expecting ("),
         ("hello", ["127.0.0.1:1"], "Connection refused"),
         ("spout", ["-b", "127.0.0.1:1", "q"], "Connection refused"),
         ("spout", ["-b", "host:port:more", "q"], "spout: "),
@@ -168,6 +172,21 @@ def test_usage(arguments: list[str]) -> None:
     assert "usage: drain.py" in run("drain", *arguments, code=2).stderr
 
 
-@pytest.mark.parametrize("name", ["spout", "drain", "server", "client", "failover_demo"])
+def test_the_demonstration_may_be_interrupted() -> None:
+    with subprocess.Popen(
+        command("failover_demo", __file__), env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert "three brokers" in process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
+        assert process.returncode == 130
+        assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("name", ["hello", "spout", "drain", "server", "client", "failover_demo"])
 def test_help(name: str) -> None:
     assert run(name, "--help").stdout.startswith(f"usage: {name}.py")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -152,7 +153,7 @@ def test_a_wrong_password_is_no_reason_to_try_again(users_file: str) -> None:
 def test_plain_warns_where_somebody_may_read_along(
     users_file: str, local: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qpid_messaging.transport.Transport.local", property(lambda self: local))
+    monkeypatch.setattr("qpid_messaging.transports.SocketTransport.local", property(lambda self: local))
     with qpid_server.running(auth=True, users_file=users_file) as broker:
         for mechanism in ("PLAIN", "SCRAM-SHA-256"):
             caplog.clear()
@@ -387,6 +388,12 @@ def test_much_before_the_door_is_not_held() -> None:
         (["--ssl-cert-db", "/x"], "ssl-cert-file"),
         (["--ssl-cert-file", "/does/not/exist"], "/does/not/exist"),
         (["--acl-file", "/does/not/exist"], "acl-file"),
+        (
+            ["--ssl-port", "5699", "--listen-disable", "tcp"],
+            "nobody listens on ssl-port 5699",
+        ),
+        (["--ha-cluster", "yes", "--ha-brokers-url", "amqp:["], "ha-brokers-url"),
+        (["--ha-cluster", "yes", "--ha-brokers-url", "a,b", "--ha-min-replicas", "2"], "ha-min-replicas is 2, and"),
     ],
 )
 def test_the_broker_says_what_it_does_not_do(arguments: list[str], said: str) -> None:
@@ -500,3 +507,16 @@ def test_a_cluster_over_tls_needs_a_certificate() -> None:
     options["ha_brokers_url"] = "ssl:127.0.0.1:5671,tcp:127.0.0.1:5672"
     with pytest.raises(OptionError, match="over the same"), qpid_server.running(**options):
         pass
+
+
+def test_the_end_of_tls_is_told(certificates: Certificates) -> None:
+    """A connection that the broker ends does not look like one that was cut off."""
+    with tls_broker(certificates) as broker:
+        trusting = ssl.create_default_context(cafile=certificates.ca)
+        with (
+            socket.create_connection(("127.0.0.1", broker.server.tls_addresses[0][1]), TIMEOUT) as plain,
+            trusting.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False) as client,
+        ):
+            client.sendall(b"HTTP is not spoken here\r\n\r\n")
+            assert client.recv(8) == PROTOCOL_HEADER
+            assert client.recv(8) == b""

@@ -16,7 +16,7 @@ import qpid_server
 from qpid_messaging.amqp import commands as c
 from qpid_messaging.amqp.codec import encode_header
 from qpid_messaging.amqp.connection import ClientConnection
-from qpid_messaging.amqp.events import Completed, Event, Incoming, Opened
+from qpid_messaging.amqp.events import Attached, Broken, Completed, Event, Incoming, Opened
 from qpid_messaging.amqp.framing import PROTOCOL_HEADER, Decoder, encode
 from qpid_messaging.amqp.sasl import choose
 from qpid_messaging.amqp.session import Session
@@ -72,19 +72,50 @@ def read_to_end(sock: socket.socket) -> bytes:
         data += part
 
 
+def consumer(client: Client) -> Session:
+    """A session that gets, without limit, whatever comes to a new queue "q"."""
+    session = client.session()
+    session.send(c.QueueDeclare(queue="q"))
+    session.send(c.MessageSubscribe(queue="q", destination="d"))
+    for unit in (0, 1):
+        session.send(c.MessageFlow(destination="d", unit=unit, value=0xFFFFFFFF))
+    return session
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_hello(backend: str) -> None:
     with qpid_server.running(backend=backend) as broker, Client(broker.port).opened() as client:
-        session = client.session()
-        session.send(c.QueueDeclare(queue="q"))
-        session.send(c.MessageSubscribe(queue="q", destination="d"))
-        for unit in (0, 1):
-            session.send(c.MessageFlow(destination="d", unit=unit, value=0xFFFFFFFF))
+        session = consumer(client)
         session.send(c.MessageTransfer(destination=""), _header("q"), b"hello")
         event = client.wait(Incoming)
         assert isinstance(event, Incoming)
         assert event.body == b"hello"
         assert broker.call(lambda: broker.broker.queues["q"].depth) == 1
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_an_answer_that_the_socket_does_not_take_at_once(backend: str) -> None:
+    """Whoever sends and does not read gets all of it, in order, when he does."""
+    count, size = 200, 100_000
+    with qpid_server.running(backend=backend) as broker, Client(broker.port).opened() as client:
+        session = consumer(client)
+        client.wait(Attached)
+        for number in range(count):
+            session.send(c.MessageTransfer(destination=""), _header("q"), b"%d" % number + b"x" * size)
+        writer = threading.Thread(target=client.socket.sendall, args=(client.machine.data_to_send(),))
+        writer.start()
+        while writer.is_alive() and not broker.call(
+            lambda: any(connection.congested for connection in broker.broker.connections)
+        ):
+            pass
+        numbers: list[int] = []
+        while len(numbers) < count:
+            for event in client.machine.receive(client.socket.recv(65536)):
+                assert not isinstance(event, Broken), event
+                if isinstance(event, Incoming) and event.body:
+                    numbers.append(int(event.body.rstrip(b"x")))
+        writer.join()
+    assert numbers == list(range(count))
 
 
 def _header(key: str) -> bytes:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from qpid_server.ha.managers.write_scripts import SCRIPTS
+
 PACKAGES = ("qpid_address", "qpid_messaging", "qpid_server")
 
 
@@ -27,6 +29,10 @@ def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel_files: list[s
     assert tops == set(PACKAGES)
 
 
+def test_the_wheel_holds_what_cluster_managers_need(wheel_files: list[str]) -> None:
+    assert {f"qpid_server/ha/managers/scripts/{name}" for name in SCRIPTS} <= set(wheel_files)
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_packages_are_typed(wheel_files: list[str], package: str) -> None:
     assert f"{package}/py.typed" in wheel_files
@@ -37,3 +43,8 @@ def test_every_command_can_be_loaded() -> None:
     assert {"qpidd", "qpid-ha"} <= {script.name for script in scripts}
     for script in scripts:
         assert callable(script.load()), script.name
+
+
+@pytest.mark.parametrize("file", ["MIGRATING.md", "compat/packages/qpid/messaging/__init__.py"])
+def test_the_wheel_holds_what_those_need_who_come_from_another_client(wheel_files: list[str], file: str) -> None:
+    assert f"qpid_messaging/{file}" in wheel_files

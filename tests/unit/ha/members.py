@@ -12,8 +12,10 @@ from qpid_server.broker import Broker
 from qpid_server.effects import Bound, Dequeue, Enqueue, ExchangeDeclared, QueueDeclared
 from qpid_server.ha.cluster import Cluster
 from qpid_server.ha.epoch import Epoch, Position
-from qpid_server.ha.log import Follower, Log
-from qpid_server.ha.records import ReplicationError, Wall, unpack_index, unpack_map, unpack_records
+from qpid_server.ha.follower import Follower
+from qpid_server.ha.log import Log
+from qpid_server.ha.messages import Wall
+from qpid_server.ha.records import ReplicationError, unpack_index, unpack_map, unpack_records
 from qpid_server.ha.replica import Refusal, Replica
 from qpid_server.journal import Effect, Entry, Mark
 from qpid_server.message import Message
@@ -98,9 +100,11 @@ def replicated_state(broker: Broker) -> dict[str, Any]:
             queue.durable,
             queue.exclusive,
             queue.auto_delete,
+            queue.used,
             queue.alternate_exchange.name if queue.alternate_exchange else None,
             queue.arguments,
             queue.replicate,
+            queue.creator,
             queue.position if queue.replicate is Replicate.ALL else None,
             [
                 (entry.position, entry.message.replication_id, entry.message.header, entry.message.body)
@@ -148,7 +152,7 @@ class Member(Cluster):
         super().__init__(broker, wall=lambda: broker.clock() + 1e9)
         self.promises.broker_id = name
         self.lost_state = False
-        self._own_addresses.add(f"{name}:5672")
+        self.membership.own_addresses.add(f"{name}:5672")
 
     def start_soon(self, task: Callable[..., Any], *arguments: Any) -> Any:
         self.started.append(task)
@@ -247,6 +251,8 @@ class Wire:
         batch = self.to_backup.popleft()
         try:
             self.replica.take(batch)
+            while self.replica.catch_up():
+                pass
         except (ReplicationError, Refusal) as error:
             self.failure = error
             self.cut()

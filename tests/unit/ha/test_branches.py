@@ -10,7 +10,8 @@ from qpid_server.dtx import XidKey
 from qpid_server.effects import Enqueue
 from qpid_server.ha.epoch import Epoch
 from qpid_server.ha.log import Log
-from qpid_server.ha.records import ReplicationError, Wall
+from qpid_server.ha.messages import Wall
+from qpid_server.ha.records import ReplicationError
 from qpid_server.queue import Replicate
 from tests.unit.ha.members import E1, E2, Member, Writer, follow, new_broker, offered, text_message, texts
 from tests.unit.server.driver import Link

@@ -14,7 +14,10 @@ import pytest
 from qpid_server.ha import cluster as cluster_module
 from qpid_server.ha.difference import Joining
 from qpid_server.ha.epoch import Promises
-from qpid_server.ha.log import Follower, Log
+from qpid_server.ha.follower import Follower
+from qpid_server.ha.log import Log
+from qpid_server.ha.promotion import Candidacy
+from qpid_server.journal import Entry
 from tests.unit.ha.world import Lost, live
 
 SEEDS = 120
@@ -110,9 +113,8 @@ def who_is_behind_is_promoted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.unit.ha.world.check_candidate", lambda *arguments, **settings: None)
     answer = cluster_module.Cluster.answer_promise
 
-    def willing(cluster: cluster_module.Cluster, values: dict[str, Any]) -> str | None:
-        at = cluster.member_status().position
-        return answer(cluster, {**values, "position": [at.epoch.counter, at.epoch.broker, at.index]})
+    def willing(cluster: cluster_module.Cluster, candidacy: Candidacy) -> str | None:
+        return answer(cluster, candidacy._replace(position=cluster.member_status().position))
 
     monkeypatch.setattr(cluster_module.Cluster, "answer_promise", willing)
 
@@ -121,10 +123,10 @@ def completion_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command completes, and only its message waits."""
     append = Log._append
 
-    def eager(log: Log, data: bytes, effects: Any, callback: Callable[[], None] | None, configuration: bool) -> None:
-        append(log, data, effects, None, configuration)
+    def eager(log: Log, data: bytes, entry: Entry, callback: Callable[[Entry], None] | None, *settings: Any) -> None:
+        append(log, data, entry, None, *settings)
         if callback is not None:
-            callback()
+            callback(entry)
 
     monkeypatch.setattr(Log, "_append", eager)
 

@@ -16,7 +16,9 @@ from qpid_server.ha import difference as difference_module
 from qpid_server.ha.difference import Joining, difference, inventory
 from qpid_server.ha.epoch import Epoch
 from qpid_server.ha.log import Log
-from qpid_server.ha.records import Reader, Record, ReplicationError, read_message, unpack_records
+from qpid_server.ha.messages import read_message
+from qpid_server.ha.packing import Reader
+from qpid_server.ha.records import Record, ReplicationError, unpack_records
 from qpid_server.queue import Replicate
 from tests.unit.ha.members import E1, E2, E3, Member, Wire, Writer, follow, new_log, offered, replicated_state, texts
 

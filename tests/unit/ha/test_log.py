@@ -9,8 +9,10 @@ import pytest
 from qpid_server.effects import Dequeue, Enqueue
 from qpid_server.errors import NotAllowed
 from qpid_server.ha import log as log_module
+from qpid_server.ha.cluster import CLIENT_PATIENCE
 from qpid_server.ha.epoch import START, Epoch, Position
-from qpid_server.ha.log import Follower, Log
+from qpid_server.ha.follower import Follower
+from qpid_server.ha.log import Log
 from qpid_server.ha.promotion import ACTIVE, JOINING, READY, RECOVERING
 from qpid_server.ha.records import Record, ReplicationError, pack_index, unpack_records
 from qpid_server.journal import Entry
@@ -29,6 +31,7 @@ from tests.unit.ha.members import (
     text_message,
     texts,
 )
+from tests.unit.server.driver import Link
 
 
 class Backup:
@@ -611,10 +614,17 @@ def test_a_new_epoch_in_the_middle_of_recovering_does_not_hold_for_ever() -> Non
 def test_the_time_of_an_auto_delete_queue_counts_from_the_fail_over() -> None:
     a, b, c, writer = cluster()
     writer.declare("t", auto_delete=True, arguments={"qpid.auto_delete_timeout": 5})
-    writer.declare("u", auto_delete=True)
+    for name in ("u", "never", "again"):
+        writer.declare(name, auto_delete=True)
+    for name in ("t", "u", "again"):
+        Link(a.broker).session(name.encode()).subscribe(name)
     settle(b, c)
+    late = Member("d", names="abcd")
+    follow(late, a)
+    assert [name for name, queue in late.broker.queues.items() if queue.used] == ["t", "u", "again"]
     b.reign_under(E2)
     wire = follow(c, b)
+    Link(b.broker).session().subscribe("again")
     b.advance(4)
     assert {"t", "u"} <= set(b.broker.queues)
     b.advance(2)
@@ -622,7 +632,11 @@ def test_the_time_of_an_auto_delete_queue_counts_from_the_fail_over() -> None:
     for member in (b, c):
         assert "t" not in member.broker.queues
         assert "u" in member.broker.queues, "its consumers may be on their way"
-    assert "t" in a.broker.queues
+    b.advance(CLIENT_PATIENCE)
+    wire.settle()
+    for member in (b, c):
+        assert {"u", "never", "again"} & set(member.broker.queues) == {"never", "again"}
+    assert {"t", "u"} <= set(a.broker.queues)
 
 
 def test_an_older_link_that_comes_late_does_not_strand_the_newer_one() -> None:
@@ -716,3 +730,34 @@ def test_a_difference_goes_out_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> No
     kinds = backup.records()
     assert kinds[:20] == [Record.POSITION] * 20
     assert Record.ENTRY in kinds[20:], "what was appended meanwhile comes after it"
+
+
+def test_a_primary_calls_only_those_ready_that_it_waits_for() -> None:
+    """One that was cut off does not know it, and a manager must not take it for one that holds all."""
+    a, b = (Member(name, ha_min_replicas=0) for name in "ab")
+    a.reign_under(E1)
+    follow(b, a)
+    assert a.membership.peers["b"]["status"] == "ready"
+    a.met(b.member_status())
+    assert a.membership.peers["b"]["status"] == "ready"
+    a.log.drop_follower(a.log.followers["b"])
+    assert b.status == "ready"
+    a.met(b.member_status())
+    assert a.membership.peers["b"]["status"] == "joining"
+
+
+def test_a_virtual_address_is_nobodys_own() -> None:
+    """The only address in the URL answers from whoever is the primary: members are told where that one really is."""
+    a, b = (Member(name, names="v") for name in "ab")
+    a.membership.own_addresses.clear()
+    a.reign_under(E1)
+    follow(b, a)
+    assert not a.met(a.member_status()._replace(address="v:5672"))
+    assert "v:5672" not in a.membership.addresses_of_others(a.hint), "it would dial itself"
+    a.met(b.member_status(), "10.0.0.1")
+    assert b.wire is not None
+    b.wire.settle()
+    # The port is that of the member, which listens on none here.
+    assert b.membership.peers["a"]["address"] == "10.0.0.1:0"
+    a.step_down("in this test")
+    assert "v:5672" in a.membership.addresses_of_others(a.hint), "it is the next primary's"

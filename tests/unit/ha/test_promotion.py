@@ -13,6 +13,7 @@ from qpid_server.ha.promotion import (
     JOINING,
     READY,
     RECOVERING,
+    Candidacy,
     MemberStatus,
     Refused,
     check_candidate,
@@ -44,7 +45,13 @@ REFUSED = {
     "a shorter log of a later epoch is ahead": (
         member(at=P(E1, 9)), [member("c", at=P(E2, 5))], "promote c:1 instead",
     ),
-    "the primary is ahead": (member(at=P(E1, 4)), [member("a", ACTIVE, P(E1, 5))], "promote a:1 instead"),
+    "a primary that it does not follow is ahead": (
+        member(at=P(E1, 4)), [member("a", ACTIVE, P(E2, 5))], "promote a:1 instead",
+    ),
+    "it follows asynchronously": (member(asynchronous=True), [], "ha-async"),
+    "joining, an asynchronous one is ahead": (
+        member(status=JOINING, at=P(E1, 4)), [member("c", CATCH_UP, P(E1, 5), asynchronous=True)], "c:1 instead, by",
+    ),
     "joining, the primary answers": (member(status=JOINING), [member("a", ACTIVE)], "a:1 is active"),
     "joining, a recovering primary answers": (
         member(status=JOINING), [member("a", RECOVERING)], "a:1 is recovering",
@@ -59,12 +66,17 @@ ALLOWED = {
     "ready, alone": (member(), []),
     "ready, as far as the others": (member(at=P(E1, 4)), [member("c", at=P(E1, 4)), member("a", ACTIVE, P(E1, 4))]),
     "ready, ahead": (member(at=P(E1, 5)), [member("c", at=P(E1, 4))]),
+    "ready, an asynchronous one is ahead": (
+        member(at=P(E1, 4)), [member("c", CATCH_UP, P(E1, 5), asynchronous=True)],
+    ),
+    "ready, its primary hands over what it lacks": (member(at=P(E1, 4)), [member("a", ACTIVE, P(E1, 5))]),
     "joining, alone": (member(status=JOINING), []),
     "joining, all are new": (member(status=JOINING), [member("c", JOINING), member("d", CATCH_UP)]),
     # A primary that stepped down for one that never came is ahead of all: nobody else may be promoted.
     "stepped down, ahead of the ready ones": (member(status=JOINING, at=P(E1, 9)), [member("c", READY, P(E1, 8))]),
+    "demoted, as far as the ready ones": (member(status=JOINING, at=P(E1, 9)), [member("c", READY, P(E1, 9))]),
     "a primary that takes a new epoch": (member(status=ACTIVE, at=P(E1, 9)), [member("c", READY, P(E1, 9))]),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("own", "others", "why"), REFUSED.values(), ids=REFUSED)
@@ -77,6 +89,13 @@ def test_a_candidate_is_refused(own: MemberStatus, others: list[MemberStatus], w
 @pytest.mark.parametrize(("own", "others"), ALLOWED.values(), ids=ALLOWED)
 def test_a_candidate_may_go_on(own: MemberStatus, others: list[MemberStatus]) -> None:
     check_candidate(own, others, force=False)
+
+
+def test_a_primary_that_promised_has_handed_over_all() -> None:
+    own, primary = member(at=P(E1, 4)), member("a", ACTIVE, P(E1, 5))
+    check_candidate(own, [primary], force=False)
+    with pytest.raises(Refused, match="promote a:1 instead"):
+        check_candidate(own, [primary], force=False, promised=True)
 
 
 def test_the_next_epoch_is_above_all_that_was_seen() -> None:
@@ -123,13 +142,8 @@ def test_promises_that_are_needed(promised: list[MemberStatus], members: int, k:
         assert not check_promises(promised, members, k, force=True), "forced, and not legitimate"
 
 
-def ask(epoch: Epoch, at: Position, *, force: bool = False) -> dict[str, Any]:
-    return {
-        "epoch": list(epoch),
-        "position": [at.epoch.counter, at.epoch.broker, at.index],
-        "address": "c:5672",
-        "force": force,
-    }
+def ask(epoch: Epoch, at: Position, *, force: bool = False) -> Candidacy:
+    return Candidacy(epoch, at, "c:5672", force)
 
 
 def test_a_promise_is_given_once() -> None:
@@ -158,8 +172,21 @@ def test_a_primary_with_backups_does_not_yield_to_force() -> None:
     assert primary.answer_promise(ask(E2, primary.log.last)) is None, "to one that holds all, in order"
 
 
+def test_who_caught_up_since_it_asked_is_not_behind() -> None:
+    primary, backup = Member("a"), Member("b")
+    primary.reign_under(E1)
+    follow(backup, primary)
+    candidacy = ask(Epoch(2, "b"), backup.log.last)
+    writer = Writer(primary.broker)
+    writer.declare()
+    primary.broker.settle()
+    assert "ahead" in (primary.answer_promise(candidacy) or "")
+    primary.wires[0].settle()
+    assert primary.answer_promise(candidacy) is None
+
+
 def test_in_the_middle_of_a_difference_nobody_vouches() -> None:
-    """It does not hold any more what it held, also if it was ready and confirmed it."""
+    """While it is applied, a member holds neither what it held, also if it was ready, nor what it will."""
     primary, backup = Member("a"), Member("b")
     primary.reign_under(E1)
     follow(backup, primary)
@@ -168,16 +195,40 @@ def test_in_the_middle_of_a_difference_nobody_vouches() -> None:
     primary.log._retained.clear()
     wire = backup.join(primary)
     wire.deliver_to_primary()
-    wire.deliver_to_backup()  # that it is taken in
+    while wire.to_backup:
+        wire.replica.take(wire.to_backup.popleft())
+        primary.broker.timers.run(primary.broker.clock())
+        primary.broker.settle()
+    assert wire.replica.catch_up()
     status = backup.member_status()
     assert (status.status, status.position, status.lost_state) == (CATCH_UP, START, True)
     wire.cut()
+    backup.left_by_primary()
     assert backup.member_status() == status
     with pytest.raises(Refused, match="catch-up"):
         check_candidate(backup.member_status(), [], force=False)
     follow(backup, primary)
     status = backup.member_status()
     assert (status.status, status.position, status.lost_state) == (READY, primary.log.last, False)
+
+
+def test_a_difference_that_never_came_leaves_a_member_what_it_was() -> None:
+    """The primary dies while it sends it: with it goes one copy, and not the one that it was about to replace."""
+    primary, backup = Member("a"), Member("b")
+    primary.reign_under(E1)
+    follow(backup, primary)
+    held = backup.member_status().position
+    Writer(primary.broker).declare()
+    primary.log._retained.clear()
+    wire = backup.join(primary)
+    wire.deliver_to_primary()
+    wire.deliver_to_backup()  # that it is taken in
+    assert backup.status == CATCH_UP
+    wire.cut()
+    backup.left_by_primary()
+    status = backup.member_status()
+    assert (status.status, status.position, status.lost_state) == (JOINING, held, False)
+    check_candidate(status, [], force=False)
 
 
 def test_who_came_back_with_nothing_vouches_again_once_it_is_ready() -> None:
@@ -274,3 +325,29 @@ def test_a_status_survives_its_way() -> None:
     status = member("c", RECOVERING, P(E2, 77), promised=E3, lost_state=True, legitimate=False, in_sync=2)
     assert MemberStatus.from_map(status.to_map(), "c:1") == status
     assert NO_EPOCH < E1
+
+
+@pytest.mark.parametrize(
+    ("name", "nonsense"), [("epoch", 7), ("epoch", ["x", "b"]), ("position", [1, "a", "x"]), ("promised", [1])]
+)
+def test_a_status_that_is_none(name: str, nonsense: Any) -> None:
+    values = MemberStatus("c", "c:1", READY, E2, Position(E1, 7), E2, False, True, 1).to_map()
+    with pytest.raises((TypeError, ValueError)):
+        MemberStatus.from_map({**values, name: nonsense}, "c:1")
+
+
+def test_a_backup_that_cannot_write_down_its_promise_does_not_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = Member("a"), Member("b")
+    a.reign_under(E1)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(b.promises, "_save", full)
+    wire = b.join(a)
+    wire.settle()
+    assert "No space left" in str(wire.failure)
+    assert (b.status, b.log.last.index) == (JOINING, 0)
+    monkeypatch.undo()
+    follow(b, a)
+    assert b.status == READY

@@ -55,7 +55,7 @@ class Scene:
     def publish(self, priority: int, key: str) -> None:
         self.number += 1
         body = b"%d" % self.number
-        self.publisher.send(body, "q", priority=priority, headers={"key": key} if key else {})
+        self.publisher.send(body, "q", priority=priority, headers={self.model.header: key} if key else {})
         self.settle(self.publisher)
         if not self.model.publish(Kept(body, priority, key, None)) and isinstance(self.model, Full):
             assert self.publisher.failure is not None
@@ -70,7 +70,7 @@ class Scene:
         for _ in range(2):
             self.number += 1
             coming.append(Kept(b"%d" % self.number, priority, key, None))
-            transaction.send(coming[-1].body, "q", priority=priority, headers={"key": key})
+            transaction.send(coming[-1].body, "q", priority=priority, headers={self.model.header: key})
         self.do(transaction, c.TxCommit())
         transaction.link.lose()
         if not isinstance(self.model, Full) or len(self.model.kept) <= 2:

@@ -22,32 +22,25 @@ from qpid_server.effects import (
     ExchangeDeleted,
     QueueDeclared,
     QueueDeleted,
+    QueueUsed,
     SessionEnded,
     Unbound,
 )
 from qpid_server.ha.difference import Held, Joining, difference, inventory
+from qpid_server.ha.entries import MarkEffect, Op, decode_entry, encode_entry
 from qpid_server.ha.epoch import Position
 from qpid_server.ha.log import Log
+from qpid_server.ha.messages import Wall, read_message, write_message
+from qpid_server.ha.packing import Reader, Run, Writer, runs
 from qpid_server.ha.records import (
-    MarkEffect,
-    Op,
-    Reader,
     Record,
     ReplicationError,
-    Run,
-    Wall,
-    Writer,
-    decode_entry,
-    encode_entry,
     pack_index,
     pack_map,
     pack_record,
-    read_message,
-    runs,
     unpack_index,
     unpack_map,
     unpack_records,
-    write_message,
 )
 from qpid_server.ha.replica import Refusal, Replica
 from qpid_server.journal import Effect
@@ -138,9 +131,11 @@ def _effects(broker: Broker) -> dict[str, Callable[[], list[Effect]]]:
             QueueDeclared(
                 "n", durable=True, exclusive=True, auto_delete=True, alternate_exchange="x",
                 arguments={"n": 7, "deep": {"list": [1, "two", None]}}, replicate=Replicate.ALL,
+                creator="ann",
             )
         ],
         "queue gone": lambda: [QueueDeleted(r)],
+        "queue used": lambda: [QueueUsed(r)],
         "exchange": lambda: [
             ExchangeDeclared(
                 "n", "headers", durable=True, auto_delete=True, alternate_exchange="x", arguments={"a": 1},
@@ -301,6 +296,8 @@ class Told:
 
     def joined(self, epoch: Any, *, difference: bool) -> None: ...
 
+    def replacing(self) -> None: ...
+
     def ready(self) -> None: ...
 
     def take_members(self, values: dict[str, Any]) -> None:
@@ -324,16 +321,41 @@ _WHOLE = batches(settled_broker())
 
 def _take(batch: bytes) -> None:
     log = new_log()
+    replica = Replica(log.broker, log, Told())
     with contextlib.suppress(ReplicationError, Refusal):
-        Replica(log.broker, log, Told()).take(batch)
+        replica.take(batch)
+        while replica.catch_up():
+            pass
 
 
 def test_all_that_a_joiner_gets() -> None:
     log = new_log()
     replica = Replica(log.broker, log, Told())
     replica.take(_WHOLE)
+    assert replica.confirmation() is None, "nothing of it is applied yet"
+    while replica.catch_up():
+        pass
     assert log.whole
     assert replica.confirmation() is not None
+
+
+def test_a_difference_that_ends_too_early_costs_nothing() -> None:
+    """The primary may be the only other one that holds what this broker did, and is gone now."""
+    backup, log = copy_of(settled_broker())
+    before, at = replicated_state(backup), log.last
+    primary = settled_broker()
+    Commits(primary).do("more", Enqueue(primary.queues["q"], text_message("more")))
+    whole = batches(primary)
+    for end in range(0, whole.rindex(pack_record(Record.READY)), 7):
+        replica = Replica(backup, log, Told())
+        with contextlib.suppress(ReplicationError):
+            replica.take(whole[:end])
+        if replica.catch_up():
+            break  # from here on it was there whole
+        assert (replicated_state(backup), log.last, log.whole) == (before, at, True)
+    else:
+        raise AssertionError("it never was there whole")
+    assert end > len(whole) // 2
 
 
 @settings(max_examples=600)

@@ -16,7 +16,15 @@ from qpid_messaging.amqp.codec import decode_header, encode_header
 from qpid_messaging.amqp.events import Completed, Expected
 from qpid_messaging.amqp.session import Session
 from qpid_server.ha.epoch import NO_EPOCH, Epoch
-from qpid_server.ha.promotion import READY, MemberStatus, Refused, check_candidate, check_promises, next_epoch
+from qpid_server.ha.promotion import (
+    READY,
+    Candidacy,
+    MemberStatus,
+    Refused,
+    check_candidate,
+    check_promises,
+    next_epoch,
+)
 from tests.unit.ha.members import Clock, Member, Wire, Writer
 from tests.unit.server.driver import Link, Peer
 
@@ -51,6 +59,7 @@ class Producer:
         self.session = Session(name.encode())
         self.link: Link | None = None
         self.node: Node | None = None
+        self.resuming = False
         self.count = 0
         self.acknowledged: set[str] = set()
 
@@ -60,18 +69,15 @@ class Producer:
             link.handler.lost()
             return
         self.link, self.node = link, node
+        self.resuming = True
         link.client.attach(self.session)
         self.session.request_timeout(3000)
         self.session.flush(expected=True)
-        link.pump()
-        expected = [event for event in link.take() if isinstance(event, Expected)]
-        self.acknowledged.update(self.session.resume(expected[0].id))
-        self.session.replay()
         self.update()
 
     def send(self) -> None:
-        """One more, where there is a connection."""
-        if self.link is None:
+        """One more, where there is a connection, and the broker has said where it stands."""
+        if self.link is None or self.resuming:
             return
         body = f"{self.name}{self.count}"
         self.count += 1
@@ -88,6 +94,11 @@ class Producer:
         for event in link.take():
             if isinstance(event, Completed):
                 self.acknowledged.update(event.tokens)
+            elif isinstance(event, Expected):
+                self.resuming = False
+                self.acknowledged.update(self.session.resume(event.id))
+                self.session.replay()
+                link.pump()
         if link.handler.finished:
             self.lose()
 
@@ -438,8 +449,8 @@ class World:
                 node.look_for_primary()
             yield
         own = node.member_status()
-        check_candidate(own, promised, force=False)
-        legitimate = check_promises([own, *promised], node.member_count, self.k, force=False)
+        check_candidate(own, promised, force=False, promised=True)
+        legitimate = check_promises([own, *promised], node.membership.count, self.k, force=False)
         if node.promises.promised != epoch:
             raise Refused("promised another one meanwhile")
         self.log.append(f"{node.name} reigns under {epoch}")
@@ -448,14 +459,7 @@ class World:
 
     def _ask(self, node: Node, other: Node, epoch: Epoch) -> list[MemberStatus]:
         position = node.member_status().position
-        refusal = other.answer_promise(
-            {
-                "epoch": list(epoch),
-                "position": [position.epoch.counter, position.epoch.broker, position.index],
-                "address": f"{node.name}:5672",
-                "force": False,
-            }
-        )
+        refusal = other.answer_promise(Candidacy(epoch, position, f"{node.name}:5672", False))
         if refusal is not None:
             raise Refused(refusal)
         status = other.member_status()

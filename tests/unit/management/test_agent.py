@@ -158,10 +158,16 @@ def test_create_and_delete(console: Console) -> None:
     assert done(console.delete("exchange", "ex"))
 
 
+def test_what_kombu_says_of_every_queue_is_passed_over(console: Console) -> None:
+    properties = {"passive": False, "exclusive": False, "arguments": None, "auto-delete": True, "durable": False}
+    assert done(console.create("queue", "celery", properties))
+    assert console.broker.queue("celery").arguments == {}
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "properties", "status", "said"),
     [
-        ("queue", "replies", {}, Status.EXCEPTION, "Object already exists: replies"),
+        ("queue", "replies", {}, Status.EXCEPTION, "object already exists: replies"),
         ("queue", "", {}, Status.INVALID_PARAMETER, "1 to 255 bytes"),
         ("queue", "ü" * 128, {}, Status.INVALID_PARAMETER, "1 to 255 bytes"),
         ("queue", "q", {"durable": "yes"}, Status.INVALID_PARAMETER, "'durable'"),
@@ -220,7 +226,7 @@ def test_methods_that_are_not_there_are_refused_by_name(console: Console) -> Non
     assert (status, text.startswith("connect: ")) == (Status.NOT_IMPLEMENTED, True)
     console.broker.ha = StandIn()
     refused = console.call("replicate", {}, qmf.HA_OBJECT)
-    assert refused.error == (Status.NOT_IMPLEMENTED, "method replicate is not implemented")
+    assert refused.error == (Status.NOT_IMPLEMENTED, "replicate: ha-queue-replication is not enabled")
     status, text = console.call("dance", {}).error
     assert (status, "'dance'" in text) == (Status.UNKNOWN_METHOD, True)
     status, text = console.call("purge", {}, "org.apache.qpid.broker:queue:none").error
@@ -302,6 +308,29 @@ def test_promotion_is_answered_when_it_is_done(console: Console) -> None:
     [answer] = console.answers()
     assert answer.error == (Status.EXCEPTION, "broker b is ahead: promote that")
     assert console.call("promote", {"force": "maybe"}, qmf.HA_OBJECT).error[0] is Status.INVALID_PARAMETER
+
+
+def test_how_long_a_demotion_may_take(console: Console) -> None:
+    console.broker.ha = cluster = StandIn()
+    for arguments, patience in (({"wait": 500}, 0.5), ({"wait": 0}, 0.0), ({}, 2.0)):
+        assert console.send(Opcode.METHOD_REQUEST, qmf.method_request(qmf.HA_OBJECT, "demote", arguments)) == []
+        asked, finish = cluster.demotions.pop()
+        assert asked == patience
+        finish(None)
+        assert [done(answer) for answer in console.answers()] == [True]
+    assert console.call("demote", {"wait": -1}, qmf.HA_OBJECT).error[0] is Status.INVALID_PARAMETER
+    assert cluster.demotions == []
+
+
+def test_a_member_is_forgotten_once_the_others_know(console: Console) -> None:
+    console.broker.ha = cluster = StandIn()
+    request = qmf.method_request(qmf.HA_OBJECT, "forget", {"member": "c:5672"})
+    assert console.send(Opcode.METHOD_REQUEST, request) == []
+    [(member, finish)] = cluster.forgotten
+    assert member == "c:5672"
+    finish(None)
+    assert [done(answer) for answer in console.answers()] == [True]
+    assert console.call("forget", {"member": 7}, qmf.HA_OBJECT).error[0] is Status.INVALID_PARAMETER
 
 
 def test_an_answer_to_a_console_that_has_gone_is_dropped(console: Console) -> None:

@@ -33,8 +33,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *ar
         (("--broker", NOBODY), 1, "Exception: No valid command"),
         (("status", "extra", "-b", NOBODY), 1, "Exception: Wrong number of arguments"),
         (("replicate", "queue"), 1, "Exception: Wrong number of arguments"),
-        (("set", "-b", NOBODY), 1, "Exception: Nothing to set: give --brokers-url or --public-url"),
+        (("set", "-b", NOBODY), 1, "Exception: Nothing to set: give --brokers-url, --public-url or --replicate-rule"),
         (("promote",), 1, "To call from a cluster manager use 'promote --cluster-manager'. "),
+        (("demote",), 1, "To call from a cluster manager use 'demote --cluster-manager'. "),
         (("promote", "--help"), 1, "To call from a cluster manager use 'promote --cluster-manager'. "),
         (("status", "-b", NOBODY), 1, "ConnectError: 127.0.0.1:1: Connection refused"),
         (("-b", NOBODY, "ping"), 1, "ConnectError: 127.0.0.1:1: Connection refused"),
@@ -77,7 +78,7 @@ def test_help_leaves_out_what_is_for_cluster_managers(
     status, out, _ = run(monkeypatch, capsys, *args)
     assert status == 0
     assert [line.split()[0] for line in out.splitlines() if line.startswith("  ")] == [
-        *("ping", "status", "replicate", "query", "set"),
+        *("ping", "status", "replicate", "query", "forget", "set", "manage", "scripts"),
     ]
     assert "  status       Print HA status." in out
     _, out, _ = run(monkeypatch, capsys, *args, "--cluster-manager")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from qpid_server import logs
 from qpid_server.broker import Broker
 from qpid_server.effects import Bound, ExchangeDeclared, QueueDeclared, QueueDeleted
 from qpid_server.management import Agent, install
+from qpid_server.options import Options
 from tests.unit.management.console import Console, done
 from tests.unit.server.driver import UNLIMITED, Link, Peer, advance, make_broker
 
@@ -69,8 +69,11 @@ def test_messages_and_bytes(watched: Watched) -> None:
     assert (queue["msgTotalEnqueues"], queue["msgDepth"], queue["byteTotalEnqueues"]) == (2, 2, size)
     assert (queue["msgPersistEnqueues"], queue["msgPersistDequeues"]) == (1, 0)
     watched.subscribe()
+    queue = watched.queue()
+    assert [queue[f"unackedMessages{which}"] for which in ("", "High", "Low")] == [2, 2, 2]
     watched.peer.do(c.MessageAccept(RangeSet([(0, 1)])))
     queue = watched.queue()
+    assert queue["unackedMessages"] == 0
     assert (queue["msgTotalDequeues"], queue["byteTotalDequeues"], queue["byteDepth"]) == (2, size, 0)
     assert (queue["msgPersistDequeues"], queue["acquires"], queue["releases"]) == (1, 2, 0)
     assert queue["bytePersistEnqueues"] == queue["bytePersistDequeues"] > 0
@@ -297,17 +300,9 @@ def test_timestamps_are_switched(console: Console) -> None:
         assert console.call("getTimestampConfig", {}).content == {"_arguments": {"receive": on}}
 
 
-@pytest.fixture
-def own_log() -> Iterator[None]:
-    kept = logs.log.handlers[:], logs.log.level, logs.log.propagate
-    logs.configure_logging(["notice+"])
-    yield
-    logs.log.handlers[:], level, logs.log.propagate = kept
-    logs.log.setLevel(level)
-
-
 @pytest.mark.usefixtures("own_log")
 def test_log_level(console: Console, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure_logging(Options())
     assert console.call("getLogLevel", {}).content == {"_arguments": {"level": "notice+"}}
     assert done(console.call("setLogLevel", {"level": "error+, debug:broker"}))
     assert console.call("getLogLevel", {}).content["_arguments"]["level"] == "error+,debug:broker"

@@ -15,6 +15,7 @@ class Kept:
     priority: int
     key: str
     expires: float | None
+    size: int = 0
     holder: int | None = None
     """The consumer that has acquired it."""
 
@@ -25,6 +26,10 @@ class Model:
 
     arguments: dict[str, Any] = field(default_factory=dict)
     kept: list[Kept] = field(default_factory=list)
+    header: str = "key"
+    """Where messages have their key."""
+    destroyed: bool = False
+    """It could not stand the last message."""
 
     def publish(self, message: Kept) -> bool:
         """Whether it is kept; what has to go for it is gone."""
@@ -38,6 +43,23 @@ class Model:
     def pick(self, consumer: int) -> Kept | None:
         """What the consumer gets next."""
         return next(iter(self.free()), None)
+
+    def take(self, consumer: int) -> Kept | None:
+        """What the consumer gets next is its own from now on."""
+        message = self.pick(consumer)
+        if message is not None:
+            message.holder = consumer
+        return message
+
+    def may_acquire(self, message: Kept) -> bool:
+        """Whether a browser that sees a message may have it."""
+        return True
+
+    def lost(self, consumer: int) -> None:
+        """The consumer is gone: what it held is there for others."""
+        for message in self.kept:
+            if message.holder == consumer:
+                message.holder = None
 
     def remove(self, gone: Iterable[Kept]) -> None:
         for message in gone:
@@ -69,12 +91,64 @@ class Full(Model):
 
 
 @dataclass
+class RingBySize(Model):
+    """It holds three messages or more, as long as they are."""
+
+    most: int = 180
+    arguments: dict[str, Any] = field(default_factory=lambda: {"qpid.max_size": 180, "qpid.policy_type": "ring"})
+
+    def publish(self, message: Kept) -> bool:
+        while sum(kept.size for kept in self.kept) + message.size > self.most:
+            del self.kept[0]
+        return super().publish(message)
+
+
+@dataclass
+class SelfDestruct(Model):
+    """It goes, with all that is on it."""
+
+    arguments: dict[str, Any] = field(
+        default_factory=lambda: {"qpid.max_count": 4, "qpid.policy_type": "self-destruct"}
+    )
+
+    def publish(self, message: Kept) -> bool:
+        self.destroyed = self.destroyed or len(self.kept) == 4
+        return not self.destroyed and super().publish(message)
+
+
+@dataclass
+class BrowseOnly(Model):
+    """Consumers see everything once, and have nothing."""
+
+    arguments: dict[str, Any] = field(default_factory=lambda: {"qpid.browse-only": True})
+    seen: dict[int, set[bytes]] = field(default_factory=lambda: {1: set(), 2: set()})
+
+    def take(self, consumer: int) -> Kept | None:
+        message = next((message for message in self.kept if message.body not in self.seen[consumer]), None)
+        if message is not None:
+            self.seen[consumer].add(message.body)
+        return message
+
+    def may_acquire(self, message: Kept) -> bool:
+        return False
+
+    def lost(self, consumer: int) -> None:
+        self.seen[consumer] = set()
+
+
+@dataclass
 class LastValue(Model):
     arguments: dict[str, Any] = field(default_factory=lambda: {"qpid.last_value_queue_key": "key"})
 
     def publish(self, message: Kept) -> bool:
         self.kept = [kept for kept in self.kept if kept.key != message.key]
         return super().publish(message)
+
+
+@dataclass
+class LegacyLastValue(LastValue):
+    arguments: dict[str, Any] = field(default_factory=lambda: {"qpid.last_value_queue": 1})
+    header: str = "qpid.LVQ_key"
 
 
 @dataclass
@@ -162,7 +236,10 @@ class Groups(Model):
     def pick(self, consumer: int) -> Kept | None:
         return next((m for m in self.free() if self.owner(m.key) in (None, consumer)), None)
 
+    def may_acquire(self, message: Kept) -> bool:
+        return self.owner(message.key) is None
+
 
 MODELS: tuple[type[Model], ...] = (
-    Model, Ring, Full, LastValue, LastValueRing, Priority, PriorityRing, Fairshare, Groups,
+    Model, Ring, Full, LastValue, LegacyLastValue, LastValueRing, Priority, PriorityRing, Fairshare, Groups,
 )  # fmt: skip

@@ -14,7 +14,8 @@ from qpid_messaging.amqp.sasl import choose
 from qpid_server.broker import Broker
 from qpid_server.connection import ConnectionHandler
 from qpid_server.observer import Observer
-from qpid_server.options import OptionError, Options, parse_options
+from qpid_server.option_sources import parse_options
+from qpid_server.options import OptionError, Options
 from qpid_server.security.authenticator import Authenticator
 from qpid_server.security.users import UsersFile
 
@@ -58,16 +59,17 @@ def test_server_properties() -> None:
     assert properties["qpid.federation_tag"] == broker.federation_tag
 
 
-def test_unknown_virtual_host() -> None:
+def test_every_virtual_host_is_the_one() -> None:
+    """As in the C++ broker: connection URLs of Java clients always name one."""
     broker = make_broker()
-    client = ClientConnection(choose, virtual_host="elsewhere")
+    client = ClientConnection(choose, virtual_host="/test")
     handler = ConnectionHandler(broker, "test:1", Authenticator())
     events: list[object] = []
     for _ in range(5):
         handler.receive(client.data_to_send())
         events += client.receive(handler.data_to_send())
-    assert isinstance(events[-1], Closed)
-    assert events[-1].code == c.CloseCode.INVALID_PATH
+    assert isinstance(events[-1], Opened)
+    assert handler.virtual_host == "/test"
 
 
 def test_admission() -> None:
@@ -104,6 +106,33 @@ def test_heartbeats() -> None:
     assert not link.handler.finished
     advance(broker, 10)
     assert link.handler.finished
+
+
+def test_a_client_is_not_silent_while_it_is_not_listened_to() -> None:
+    broker = make_broker()
+    link = Link(broker, heartbeat=10)
+    link.handler.hold()
+    advance(broker, 60)
+    assert not link.handler.finished
+    link.handler.release()
+    advance(broker, 10)
+    assert not link.handler.finished
+    advance(broker, 10)
+    assert link.handler.finished
+
+
+def test_silence_ends_when_its_time_is_reached_to_the_last_digit() -> None:
+    broker = make_broker()
+    broker.clock.now = 3.812  # plus 2 and minus itself: less than 2
+    link = Link(broker, heartbeat=1)
+    link.handler.awaited = True
+    while not link.handler.finished:
+        due = broker.timers.due
+        assert due is not None
+        assert due <= 3.812 + 2
+        broker.clock.now = due
+        broker.timers.run(due)
+    assert broker.clock.now == 3.812 + 2
 
 
 def test_no_heartbeats_unless_asked_for() -> None:
@@ -223,3 +252,30 @@ def test_wrong_line_in_the_file(tmp_path: Path) -> None:
     file.write_text("\nnonsense=1\n")
     with pytest.raises(OptionError, match=r"qpidd.conf:2.*nonsense"):
         parse_options(["--config", str(file)], {})
+
+
+def test_a_client_that_is_held_gets_answers_and_is_carried_out_later() -> None:
+    broker = make_broker()
+    link = Link(broker)
+    peer = link.session()
+    link.handler.hold()
+    assert link.handler.paused
+    peer.do(c.QueueDeclare(queue="later"))
+    assert "later" not in broker.queues
+    link.handler.release()
+    peer.update()
+    assert not link.handler.paused
+    assert "later" in broker.queues
+    assert 0 in peer.completed
+
+
+def test_what_a_client_says_after_the_end_is_not_carried_out() -> None:
+    broker = make_broker()
+    held, dropped = (Link(broker).session(name) for name in (b"held", b"dropped"))
+    held.link.handler.hold()
+    for peer in (held, dropped):
+        peer.link.handler.abort("enough")
+        peer.do(c.QueueDeclare(queue="late"))
+    held.link.handler.release()
+    assert "late" not in broker.queues
+    assert held.failure is dropped.failure is None

@@ -51,7 +51,7 @@ def another(broker: Broker, name: bytes = b"other") -> Peer:
         (c.MessageSubscribe(queue="used", destination="d", exclusive=True), 405),
         (c.MessageSubscribe(queue="none", destination="d"), 404),
         (c.MessageSubscribe(destination="d"), 531),
-        (c.MessageSubscribe(queue="full", destination="d", arguments={"x-apache-selector": "a = 1"}), 540),
+        (c.MessageSubscribe(queue="full", destination="d", arguments={"x-apache-selector": "a = "}), 542),
         (c.MessageCancel(destination="none"), 404),
         (c.MessageFlow(destination="none", unit=0, value=1), 404),
         (c.MessageStop(destination="none"), 404),
@@ -63,8 +63,15 @@ def another(broker: Broker, name: bytes = b"other") -> Peer:
         (c.ExchangeDeclare(exchange="amq.new", type="direct"), 530),
         (c.ExchangeDeclare(exchange="qpid.new", type="direct"), 530),
         (c.ExchangeDeclare(exchange="amq.direct", type="topic"), 530),
+        (
+            c.ExchangeDeclare(
+                exchange="x",
+                type="topic",
+                arguments={"qpid.msg_sequence": 1, "qpid.exchange_sequence_counter": 2**63 - 1},
+            ),
+            542,
+        ),
         (c.ExchangeDeclare(exchange="amq.direct", type="direct", alternate_exchange="amq.fanout"), 530),
-        (c.ExchangeDeclare(exchange="new", type="direct", arguments={"qpid.ive": 1}), 540),
         (c.ExchangeDelete(exchange=""), 542),
         (c.ExchangeDelete(exchange="none"), 404),
         (c.ExchangeDelete(exchange="amq.topic"), 530),
@@ -74,6 +81,7 @@ def another(broker: Broker, name: bytes = b"other") -> Peer:
         (c.ExchangeBind(queue="full", exchange="none"), 404),
         (c.ExchangeBind(queue="none", exchange="amq.direct"), 404),
         (c.ExchangeBind(exchange="amq.direct"), 531),
+        (c.ExchangeBind(queue="full", exchange="amq.topic", arguments={"qpid.fed.op": "B"}), 540),
         (c.ExchangeBind(queue="full", exchange="amq.match", arguments={"a": 1}), 541),
         (c.TxCommit(), 503),
         (c.TxRollback(), 503),
@@ -108,9 +116,18 @@ def test_errors(broker: Broker, command: c.Command, code: int) -> None:
 
 
 def test_not_implemented_names_the_feature(peer: Peer) -> None:
-    peer.do(c.QueueDeclare(queue="q", arguments={"qpid.max_pages_loaded": 4}))
+    arguments = {"qpid.paging": True, "qpid.max_pages_loaded": 4, "qpid.file_size": 0}
+    peer.do(c.QueueDeclare(queue="q", arguments=arguments))
     assert peer.failure is not None
-    assert "qpid.max_pages_loaded" in (peer.failure.description or "")
+    assert (peer.failure.description or "").endswith("queue argument qpid.max_pages_loaded, qpid.paging")
+
+
+def test_a_policy_that_nobody_knows_is_told_of(peer: Peer, broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    peer.declare("q", arguments={"qpid.max_count": 1, "qpid.policy_type": "ring_strict"})
+    limits = broker.queues["q"].limits
+    assert limits is not None
+    assert limits.policy == "reject"
+    assert "'ring_strict' is none of reject, ring, self-destruct" in caplog.text
 
 
 def test_arguments_that_are_kept(broker: Broker, peer: Peer) -> None:
@@ -193,6 +210,30 @@ def test_direct_topic_fanout(broker: Broker, peer: Peer) -> None:
     exchange.count()
     assert (exchange.receives, exchange.routed, exchange.drops) == (2, 1, 1)
     assert sorted(binding.matched for binding in exchange.bindings.values()) == [1, 1]
+
+
+@pytest.mark.parametrize("asked", [True, 1, "true", False])
+def test_an_exclusive_binding_takes_the_place_of_others(broker: Broker, peer: Peer, asked: object) -> None:
+    """One queue at a time has a key; another key is not concerned, nor what is bound later and does not ask for it."""
+    for name in ("one", "two", "three"):
+        peer.declare(name)
+        peer.subscribe(name, name)
+    for name in ("one", "two"):
+        for key in ("k", "other"):
+            peer.do(c.ExchangeBind(queue=name, exchange="amq.direct", binding_key=key))
+    peer.send(b"before", "k", "amq.direct")
+    assert len(peer.receive()) == 2
+    exclusive = {"qpid.exclusive-binding": asked}
+    peer.do(c.ExchangeBind(queue="three", exchange="amq.direct", binding_key="k", arguments=exclusive))
+    peer.send(b"x", "k", "amq.direct")
+    peer.send(b"x", "other", "amq.direct")
+    came = [event.command.destination for event in peer.receive_all() if isinstance(event.command, c.MessageTransfer)]
+    assert sorted(came) == sorted((["three"] if asked else ["one", "two", "three"]) + ["one", "two"])
+    # Bound already, it takes the place of those that came after it.
+    peer.do(c.ExchangeBind(queue="one", exchange="amq.direct", binding_key="k"))
+    peer.do(c.ExchangeBind(queue="three", exchange="amq.direct", binding_key="k", arguments=exclusive))
+    assert len(broker.exchanges["amq.direct"].find(broker.queues["one"], "k")) == (0 if asked else 1)
+    assert len(broker.exchanges["amq.direct"].find(broker.queues["three"], "k")) == 1
 
 
 def test_routes_follow_bindings(peer: Peer) -> None:

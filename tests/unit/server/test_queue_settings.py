@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qpid_messaging.amqp import commands as c
 from qpid_messaging.amqp.codec import decode_header
@@ -51,6 +53,10 @@ def test_types(arguments: dict[str, Any], type: object) -> None:
         {"qpid.priorities": -1},
         {"qpid.priorities": "many"},
         {"qpid.priorities": 1000},
+        {"qpid.priorities": 2**40},
+        {"x-qpid-priorities": 2**63, "qpid.fairshare": 1},
+        {"qpid.queue_msg_sequence": "x" * 256},
+        {"qpid.trace.id": "ü" * 128},
         {"qpid.fairshare": 5},
         {"qpid.fairshare-1": 5},
         {"qpid.priorities": 3, "qpid.fairshare-3": 5},
@@ -68,10 +74,23 @@ def test_refused(arguments: dict[str, Any]) -> None:
         queue_settings(arguments)
 
 
-def test_a_lifetime_is_for_auto_delete_queues(peer: Peer) -> None:
-    peer.declare("q", arguments={"qpid.lifetime-policy": "delete-if-empty"})
-    assert peer.failure is not None
-    assert peer.failure.error_code == 542
+@pytest.mark.parametrize(
+    ("arguments", "declared", "auto_delete"),
+    [
+        ({}, False, False),
+        ({}, True, True),
+        ({"qpid.lifetime-policy": "delete-if-empty"}, False, True),
+        ({"qpid.lifetime-policy": "delete-if-unused"}, False, True),
+        ({"qpid.lifetime-policy": "manual"}, True, False),
+        ({"qpid.auto_delete_timeout": 5}, False, True),
+        ({"qpid.auto_delete_timeout": 0}, False, False),
+    ],
+)
+def test_some_arguments_make_an_auto_delete_queue(
+    broker: Broker, peer: Peer, arguments: dict[str, Any], declared: bool, auto_delete: bool
+) -> None:
+    peer.declare("q", auto_delete=declared, arguments=arguments)
+    assert broker.queues["q"].auto_delete is auto_delete
 
 
 def test_limits() -> None:
@@ -201,6 +220,15 @@ def test_lifetime_until_unused_and_empty(broker: Broker, peer: Peer) -> None:
     assert "q" not in broker.queues
 
 
+def test_lifetime_until_its_session_closes(broker: Broker, peer: Peer) -> None:
+    peer.declare("q", exclusive=True, arguments={"qpid.lifetime-policy": "delete-on-close"})
+    peer.subscribe("q")
+    peer.do(c.MessageCancel(destination="d"))
+    assert "q" in broker.queues, "another queue would be unused now"
+    peer.link.lose()
+    assert "q" not in broker.queues
+
+
 def test_manual_lifetime(broker: Broker, peer: Peer) -> None:
     peer.declare("q", auto_delete=True, arguments={"qpid.lifetime-policy": "manual"})
     peer.subscribe("q")
@@ -217,3 +245,110 @@ def test_use_starts_the_time_to_auto_delete_anew(broker: Broker, peer: Peer) -> 
         assert "q" in broker.queues
     advance(broker, 1)
     assert "q" not in broker.queues
+
+
+@pytest.mark.parametrize(
+    ("came_by", "trace"),
+    [
+        (None, "here"),
+        ("", "here"),
+        ("there", "there,here"),
+        ("there,elsewhere", "there,elsewhere,here"),
+        ("here,there", "here,there"),
+        ("away", None),
+        ("there,far", None),
+        ("x" * 60_000 + ",there," + "y" * 5_528, "there," + "y" * 5_528 + ",here"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_messages_are_traced_and_excluded(came_by: str | None, trace: str | None) -> None:
+    """Where a message was is written into it, the oldest of it left out where a header has no room for more."""
+    broker = make_broker()
+    peer = Link(broker).session()
+    peer.declare("q", arguments={"qpid.trace.id": "here", "qpid.trace.exclude": "away, far"})
+    peer.send(b"x", headers={} if came_by is None else {"x-qpid.trace": came_by})
+    assert peer.failure is None
+    found = [entry.message.application_headers["x-qpid.trace"] for entry in broker.queues["q"].after(0)]
+    assert found == ([] if trace is None else [trace])
+
+
+NAMES = [
+    "qpid.max_count",
+    "qpid.max_size",
+    "qpid.policy_type",
+    "qpid.file_count",
+    "qpid.file_size",
+    "no-local",
+    "qpid.browse-only",
+    "qpid.trace.id",
+    "qpid.trace.exclude",
+    "qpid.last_value_queue_key",
+    "qpid.last_value_queue",
+    "qpid.last_value_queue_no_browse",
+    "qpid.auto_delete_timeout",
+    "qpid.alert_repeat_gap",
+    "qpid.alert_count",
+    "qpid.alert_size",
+    "qpid.alert_count_up",
+    "qpid.alert_size_up",
+    "qpid.alert_count_down",
+    "qpid.alert_size_down",
+    "qpid.priorities",
+    "qpid.fairshare",
+    "qpid.fairshare-1",
+    "qpid.paging",
+    "qpid.max_pages_loaded",
+    "qpid.page_factor",
+    "qpid.filter",
+    "qpid.lifetime-policy",
+    "qpid.queue_msg_sequence",
+    "qpid.group_header_key",
+    "qpid.shared_msg_group",
+    "qpid.group_timestamp",
+    "qpid.flow_stop_count",
+    "qpid.flow_resume_count",
+    "qpid.flow_stop_size",
+    "qpid.flow_resume_size",
+    "x-qpid-priorities",
+    "x-qpid-fairshare",
+    "x-qpid-minimum-alert-repeat-gap",
+    "x-qpid-maximum-message-count",
+    "x-qpid-maximum-message-size",
+    "qpid.replicate",
+]
+"""What the C++ broker reads of queue.declare."""
+VALUES: list[Any] = [
+    None, True, False, 0, 1, -1, 5, 300, 2**40, 2**63, 1.5, float("nan"), "", "ring", "self-destruct", "a = 1", "all",
+    "delete-if-empty", "x" * 300, "5", b"ring", b"\xff\xfe", [1], {"a": 1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whatever_is_asked_for_there_is_an_answer(name: str) -> None:
+    for value in VALUES:
+        _check_answer({name: value})
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.sampled_from(NAMES), st.sampled_from(VALUES), min_size=2, max_size=4))
+def test_also_where_more_is_asked_for(arguments: dict[str, Any]) -> None:
+    _check_answer(arguments)
+
+
+def _check_answer(arguments: dict[str, Any]) -> None:
+    """A queue that takes and gives messages, or an error with its code: never a failure of the broker's."""
+    broker = make_broker(default_queue_limit=100 << 20)
+    peer = Link(broker).session()
+    peer.declare("q", arguments=arguments)
+    if peer.failure is not None:
+        assert peer.failure.error_code in (531, 540, 542)
+        assert "q" not in broker.queues
+        return
+    other = Link(broker).session(b"other")
+    other.send(b"x", "q", headers={"a": 1}, priority=3, ttl=5000)
+    assert other.failure is None or other.failure.error_code == 506
+    peer.subscribe()
+    for transfer in peer.receive_all():
+        peer.settle(c.MessageRelease, transfer)
+    advance(broker, 100)
+    assert peer.link.closed is None

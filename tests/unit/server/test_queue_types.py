@@ -5,19 +5,22 @@ Consumers get credit one after the other, so that who gets what is known to the 
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from qpid_messaging.amqp import commands as c
+from qpid_messaging.amqp.codec import encode_header
 from qpid_messaging.amqp.events import Incoming
 from qpid_server import queue_operations
 from qpid_server.line import ACQUIRED, AVAILABLE
 from qpid_server.message import Message
 
 from .driver import UNLIMITED, Link, Peer, advance, make_broker
-from .queue_models import MODELS, Full, Kept, Model
+from .queue_models import MODELS, BrowseOnly, Full, Kept, Model, RingBySize, SelfDestruct
 
 
 class QueueTypeMachine(RuleBasedStateMachine):
@@ -27,13 +30,20 @@ class QueueTypeMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen_by_browser: list[bytes] = []
-        self.model = self.model_class()
         self.broker = make_broker(queue_purge_interval=1.0)
         self.publisher = Link(self.broker).session(b"publisher")
         self.publisher.declare("dead")
         self.publisher.declare("moved")
         self.publisher.do(c.ExchangeBind(exchange="amq.fanout", queue="dead"))
+        self.number = 0
+        self.mortal: set[bytes] = set()
+        self.dead: list[bytes] = []
+        self.moved: list[bytes] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        """An empty queue, and its clients."""
+        self.model = self.model_class()
         self.publisher.declare("q", alternate_exchange="amq.fanout", arguments=self.model.arguments)
         self.queue = self.broker.queues["q"]
         self.links = {n: Link(self.broker) for n in (1, 2)}
@@ -41,11 +51,9 @@ class QueueTypeMachine(RuleBasedStateMachine):
         self.held: dict[int, dict[bytes, Incoming]] = {1: {}, 2: {}}
         self.browser = Link(self.broker).session(b"browser")
         self.browser.subscribe("q", acquire_mode=1, accept_mode=1)
-        self.number = 0
+        self.seen_by_browser: list[bytes] = []
         self.published: list[bytes] = []
-        self.mortal: set[bytes] = set()
-        self.dead: list[bytes] = []
-        self.moved: list[bytes] = []
+        self.gone: Counter[str] = Counter()
 
     def _connect(self, n: int) -> Peer:
         peer = self.links[n].session(b"consumer-%d" % n)
@@ -60,7 +68,18 @@ class QueueTypeMachine(RuleBasedStateMachine):
         """Let the search for expired messages have found them all."""
         advance(self.broker, 1.5)
         now = self.broker.clock()
-        self.model.remove([m for m in self.model.free() if m.expires is not None and m.expires <= now])
+        expired = [m for m in self.model.free() if m.expires is not None and m.expires <= now]
+        self.model.remove(expired)
+        self.gone["expired"] += len(expired)
+
+    def _destroyed(self) -> None:
+        """The queue went: what was on it, also what somebody had, went to the alternate exchange; begin anew."""
+        assert "q" not in self.broker.queues
+        assert self.queue.deleted
+        self.dead += [message.body for message in self.model.kept]
+        for link in (*self.links.values(), self.browser.link):
+            link.lose()
+        self._begin()
 
     @rule(
         priority=st.integers(0, 9),
@@ -79,18 +98,28 @@ class QueueTypeMachine(RuleBasedStateMachine):
         for _ in range(count):
             self.number += 1
             body = b"%d" % self.number
-            publisher.send(
-                body, "q", priority=priority, ttl=ttl * 1000 if ttl else None, headers={"key": key} if key else {}
-            )
+            properties = {"priority": priority, "ttl": ttl * 1000 if ttl else None}
+            headers = {self.model.header: key} if key else {}
+            publisher.send(body, "q", **properties, headers=headers)
             if ttl:
                 self.mortal.add(body)
-            coming.append(Kept(body, priority, key, self.broker.clock() + ttl if ttl else None))
+            header = encode_header(
+                c.DeliveryProperties(routing_key="q", **properties), c.MessageProperties(application_headers=headers)
+            )
+            expires = self.broker.clock() + ttl if ttl else None
+            coming.append(Kept(body, priority, key, expires, size=Message("", header, body).size))
             if not transaction:
                 if self.model.publish(coming[-1]):
                     self.published.append(body)
                 if publisher.failure is not None:
                     break
-        if transaction:
+        if transaction and isinstance(self.model, SelfDestruct):
+            publisher.do(c.TxCommit())
+            if len(self.model.kept) + count > 4:
+                self.model.destroyed = True
+            else:
+                self.published += [message.body for message in coming if self.model.publish(message)]
+        elif transaction:
             limit = self.model.arguments.get("qpid.max_count", 99)
             fits = "qpid.policy_type" in self.model.arguments or len(self.model.kept) + count <= limit
             publisher.do(c.TxCommit())
@@ -106,6 +135,8 @@ class QueueTypeMachine(RuleBasedStateMachine):
         refused = publisher.failure is not None
         assert refused == (not fits or (coming[-1] not in self.model.kept and isinstance(self.model, Full)))
         publisher.link.lose()
+        if self.model.destroyed:
+            self._destroyed()
         self._expire()
 
     @rule(n=st.sampled_from([1, 2]), count=st.integers(1, 4))
@@ -113,10 +144,9 @@ class QueueTypeMachine(RuleBasedStateMachine):
         """A consumer gets as many as it asks for, or as there are for it, in the order of the type."""
         expected = []
         for _ in range(count):
-            message = self.model.pick(n)
+            message = self.model.take(n)
             if message is None:
                 break
-            message.holder = n
             expected.append(message.body)
         peer = self.consumers[n]
         peer.do(c.MessageFlow(destination="d", unit=c.CreditUnit.BYTE, value=UNLIMITED))
@@ -138,7 +168,7 @@ class QueueTypeMachine(RuleBasedStateMachine):
         )
         for event in events:
             message = self._find(event.body or b"")
-            if message is None:
+            if message is None or message.holder is None:
                 continue
             if what == "release":
                 message.holder = None
@@ -146,14 +176,13 @@ class QueueTypeMachine(RuleBasedStateMachine):
                 self.model.remove([message])
             if what == "reject":
                 self.dead.append(message.body)
+            self.gone[what] += what != "release"
         self._expire()
 
     @rule(n=st.sampled_from([1, 2]))
     def lose(self, n: int) -> None:
         self.links[n].lose()
-        for message in self.model.kept:
-            if message.holder == n:
-                message.holder = None
+        self.model.lost(n)
         self.held[n] = {}
         self.links[n] = Link(self.broker)
         self.consumers[n] = self._connect(n)
@@ -171,6 +200,7 @@ class QueueTypeMachine(RuleBasedStateMachine):
         gone = self._first(count, odd)
         assert done == [len(gone)]
         self.model.remove(gone)
+        self.gone["purge"] += len(gone)
 
     @rule(count=st.integers(0, 3), odd=st.booleans())
     def move(self, count: int, odd: bool) -> None:
@@ -191,6 +221,7 @@ class QueueTypeMachine(RuleBasedStateMachine):
         gone = self._first(count, odd=False)
         assert done == [len(gone)]
         self.model.remove(gone)
+        self.gone["reroute"] += len(gone)
         self.dead += [message.body for message in gone]
 
     @staticmethod
@@ -201,8 +232,8 @@ class QueueTypeMachine(RuleBasedStateMachine):
         found = [message for message in self.model.free() if not odd or int(message.body) % 2]
         return found[:count] if count else found
 
-    @rule(data=st.data())
-    def acquire_browsed(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), what=st.sampled_from(["accept", "release"]))
+    def acquire_browsed(self, data: st.DataObject, what: str) -> None:
         """A browser sees what is free in the order of the type; it may take what nobody else has a right to."""
         peer = Link(self.broker).session(b"acquirer")
         peer.subscribe("q", acquire_mode=1)
@@ -215,16 +246,20 @@ class QueueTypeMachine(RuleBasedStateMachine):
             result = peer.results[command_id]
             assert isinstance(result, c.Acquired)
             taken = list(result.transfers or ())
-            others = getattr(self.model, "owner", lambda key: None)(free[number].key)
-            assert taken == ([] if others is not None else [(seen[number].id, seen[number].id)])
-            self.taken_by_browser(peer, seen[number], bool(taken))
+            assert taken == ([(seen[number].id, seen[number].id)] if self.model.may_acquire(free[number]) else [])
+            self.taken_by_browser(peer, seen[number], free[number], what if taken else "")
         peer.link.lose()
 
-    def taken_by_browser(self, peer: Peer, event: Incoming, taken: bool) -> None:
+    def taken_by_browser(self, peer: Peer, event: Incoming, message: Kept, taken: str) -> None:
+        """It has the message now as a consumer would, or not at all."""
         entry = next(entry for entry in self.queue.entries.values() if entry.message.body == event.body)
         assert entry.state == (ACQUIRED if taken else AVAILABLE)
-        peer.settle(c.MessageRelease, event)
-        assert entry.state == AVAILABLE
+        peer.settle(c.MessageAccept if taken == "accept" else c.MessageRelease, event)
+        if taken == "accept":
+            self.model.remove([message])
+            self.gone["accept"] += 1
+        else:
+            assert entry.state == AVAILABLE
         if hasattr(self.model, "level_now") and taken:
             # What a browser takes counts as its level's share.
             line = self.queue.line
@@ -245,6 +280,10 @@ class QueueTypeMachine(RuleBasedStateMachine):
             # Messages outlive their time on other queues, too.
             assert there == [body for body in expected if body in there or body not in self.mortal]
         assert queue.enqueued == len(self.published)
+        assert queue.expired == self.gone["expired"]
+        assert queue.purged == self.gone["purge"]
+        assert queue.rerouted == self.gone["reroute"]
+        assert queue.rejects == self.gone["reject"]
 
     @invariant()
     def browsed(self) -> None:
@@ -253,10 +292,10 @@ class QueueTypeMachine(RuleBasedStateMachine):
         assert self.seen_by_browser == self.published
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", [*MODELS, RingBySize, SelfDestruct, BrowseOnly], ids=lambda model: model.__name__)
 def test_queue_type(model: type[Model]) -> None:
     machine = type(model.__name__, (QueueTypeMachine,), {"model_class": model})
     run_state_machine_as_test(
         machine,
-        settings=settings(max_examples=60, stateful_step_count=30, deadline=None),  # type: ignore[arg-type]
+        settings=settings(max_examples=50, stateful_step_count=30, deadline=None),  # type: ignore[arg-type]
     )

@@ -16,12 +16,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qpid_messaging.amqp import commands as c
 from qpid_messaging.amqp.connection import ClientConnection
 from qpid_messaging.amqp.events import Closed, Opened
 from qpid_messaging.amqp.sasl import Accepted, Challenge, Mechanism, SASLError, choose
 from qpid_messaging.amqp.sasl.scram import ScramSHA256
+from qpid_messaging.management.qmf import Opcode
 from qpid_server.connection import ConnectionHandler
-from qpid_server.options import OptionError, Options, parse_options
+from qpid_server.option_sources import parse_options
+from qpid_server.options import OptionError, Options
 from qpid_server.security import users as users_module
 from qpid_server.security.acl import demand_allow_all
 from qpid_server.security.authenticator import NOWHERE, Authenticator, Origin, Outcome, Refused, Slow
@@ -29,8 +32,9 @@ from qpid_server.security.login_queue import LoginQueue
 from qpid_server.security.tls import identity, server_context
 from qpid_server.security.users import User, UsersError, UsersFile
 from qpid_server.tools.qpid_passwd import main as qpid_passwd
+from tests.unit.management.console import Console
 
-from .driver import make_broker
+from .driver import Link, Peer, make_broker
 
 QUICK = 4096
 ENCRYPTED = Origin("192.0.2.1", encrypted=True)
@@ -221,6 +225,34 @@ def test_connections_of_one_user(users: UsersFile) -> None:
     assert "limit" in said[2].text
 
 
+def test_queues_of_one_user() -> None:
+    """Whoever has as many as may be declares no more, by command or by management; others and old queues go on."""
+    console = Console(max_queues_per_user=2)
+    broker = console.broker
+
+    def declare(user: str, name: str) -> Peer:
+        peer = Link(broker, username=user).session(b"%d" % len(broker.sessions))
+        peer.declare(name)
+        return peer
+
+    assert declare("bob", "one").failure is None
+    assert declare("bob", "two").failure is None
+    refused = declare("bob", "three").failure
+    assert refused is not None
+    assert refused.error_code == 403
+    assert "max-queues-per-user" in (refused.description or "")
+    assert "three" not in broker.queues
+    again = declare("bob", "two")
+    assert again.failure is None
+    assert declare("eve", "three").failure is None
+    again.do(c.QueueDelete(queue="one"))
+    assert declare("bob", "four").failure is None
+    assert broker.queues_by_user == {"bob": 2, "eve": 1, "": 1}, "the console has one for what it is told"
+    created = [console.call("create", {"type": "queue", "name": name}) for name in ("a", "b")]
+    assert created[0].opcode == Opcode.METHOD_RESPONSE
+    assert "max-queues-per-user" in created[1].error[1]
+
+
 # -- the file
 
 
@@ -346,7 +378,9 @@ def test_the_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert passwd(monkeypatch, "", "-f", file, "delete", "bob") == 0
     assert passwd(monkeypatch, "", "-f", file, "delete", "bob") == 1
     assert "no user 'bob'" in capsys.readouterr().err
-    assert passwd(monkeypatch, "", "-f", file, "add", "bob") == 1
+    for nothing in ("", "\n"):
+        assert passwd(monkeypatch, nothing, "-f", file, "add", "bob") == 1
+        assert "no password" in capsys.readouterr().err
     assert passwd(monkeypatch, "x\n", "-f", file, "add", "a:b", *quick) == 1
     with pytest.raises(SystemExit):
         passwd(monkeypatch, "x\n", "-f", file, "add", "bob", "--iterations", "9999")
