@@ -16,7 +16,7 @@ from interop.clients import Client
 T = TypeVar("T")
 
 
-def _require(find: Callable[[], T]) -> T:
+def require(find: Callable[[], T]) -> T:
     """The peer; where it is absent the test is skipped, and fails in CI: a peer that nobody met proves nothing."""
     try:
         return find()
@@ -29,13 +29,19 @@ def _require(find: Callable[[], T]) -> T:
 @pytest.fixture(scope="session")
 def qpid_python() -> peers.QpidPython:
     """The original client on Python 2.7."""
-    return _require(peers.qpid_python)
+    return require(peers.qpid_python)
+
+
+@pytest.fixture(scope="session")
+def celery() -> peers.Celery:
+    """Celery and Kombu."""
+    return require(peers.celery)
 
 
 @pytest.fixture(scope="session")
 def tshark() -> Path:
     """tshark's path."""
-    return _require(peers.tshark)
+    return require(peers.tshark)
 
 
 @pytest.fixture

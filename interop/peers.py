@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".interop"
 
 QPID_PACKAGES = ("qpid-python==1.36.0.post1", "qpid-tools==1.36.0.post1")
+CELERY_PACKAGES = ("celery>=5.4", "kombu>=5.4")
 # The last releases that run on Python 2.7, for a Python 2.7 that comes without pip.
 INSTALLERS = ("pip==20.3.4", "setuptools==44.1.1", "wheel==0.37.1")
 INSTALL_TIMEOUT = 300  # seconds
@@ -48,6 +49,22 @@ class QpidPython:
     def tool(self, name: str) -> list[str]:
         """The command line that starts one of the original tools: `qpid-config`, `qpid-python-test` ..."""
         return [str(self.python), str(self.folder / "bin" / name)]
+
+
+@dataclass(frozen=True)
+class Celery:
+    """Celery and Kombu, on the Python that runs this.
+
+    Attributes:
+        folder: Where they are installed.
+    """
+
+    folder: Path
+
+    def environment(self, *folders: str | Path) -> dict[str, str]:
+        """The environment in which they, our packages, and what lies in further folders are imported."""
+        paths = [self.folder, ROOT, ROOT / "address", *folders]
+        return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
 
 
 def _run(command: list[str], *, what: str, env: dict[str, str] | None = None) -> str:
@@ -128,6 +145,22 @@ def qpid_python() -> QpidPython:
 
 
 @cache
+def celery() -> Celery:
+    """PyPI's Celery and Kombu as they are today, installed into `.interop/` if they are not there."""
+    folder = CACHE / "celery"
+    if not folder.exists():
+        CACHE.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+            target = Path(scratch) / "packages"
+            pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+            _run([*pip, "--target", str(target), *CELERY_PACKAGES], what="pip install")
+            target.rename(folder)  # whole or not at all
+    peer = Celery(folder)
+    _run([sys.executable, "-c", "import celery, kombu"], what="celery", env=peer.environment())
+    return peer
+
+
+@cache
 def tshark() -> Path:
     """tshark, with an AMQP dissector."""
     path = shutil.which("tshark")
@@ -137,7 +170,7 @@ def tshark() -> Path:
 
 
 if __name__ == "__main__":
-    for find in (python27, qpid_python, tshark):
+    for find in (python27, qpid_python, celery, tshark):
         try:
             print(f"{find.__name__}: {find()}")
         except PeerAbsent as absent:

@@ -64,13 +64,25 @@ def original(peer: QpidPython, url: str, **options: object) -> str:
     return done.stdout
 
 
+def refused(peer: QpidPython, url: str, reason: str, **options: object) -> str:
+    """What it says of an attempt for which it is told that reason why it is not let in.
+
+    Its I/O thread overwrites that with its own words for the end of the connection where it sees that before its main
+    thread gets a turn: on a busy machine it is asked again.
+    """
+    for _ in range(10):
+        said = original(peer, url, **options)
+        if reason in said:
+            return said
+    pytest.fail(f"{reason!r} was not among its reasons; the last was {said!r}")
+
+
 def test_passwords(qpid_python: QpidPython, users_file: str) -> None:
     with running_broker("--auth", "yes", "--users-file", users_file) as broker:
         assert original(qpid_python, broker.url, username="bob", password="secret") == "hello"
         for name, password in (("bob", "wrong"), ("eve", "secret")):
-            said = original(qpid_python, broker.url, username=name, password=password)
+            said = refused(qpid_python, broker.url, "Authentication failed", username=name, password=password)
             assert said.startswith(("AuthenticationFailure", "ConnectionError"))
-            assert "Authentication failed" in said
         # It knows no mechanism in common: it has no user name to give.
         assert original(qpid_python, broker.url).startswith("AuthenticationFailure")
 
@@ -88,7 +100,7 @@ def test_tls(qpid_python: QpidPython, users_file: str, tmp_path: Path) -> None:
         assert original(qpid_python, tls_url, transport="ssl", **bob) == "hello"
         trusting = {"transport": "ssl", "ssl_trustfile": files["ssl_trustfile"], "ssl_skip_hostname_check": True}
         assert original(qpid_python, tls_url, **trusting, **bob) == "hello"
-        assert "must be encrypted" in original(qpid_python, broker.url, **bob)
+        refused(qpid_python, broker.url, "must be encrypted", **bob)
 
 
 def test_external(qpid_python: QpidPython, users_file: str, tmp_path: Path) -> None:
@@ -97,6 +109,6 @@ def test_external(qpid_python: QpidPython, users_file: str, tmp_path: Path) -> N
     with tls_broker(tmp_path, *options) as (_, tls_url, files):
         certified = {"transport": "ssl", "ssl_skip_hostname_check": True, "sasl_mechanisms": "EXTERNAL", **files}
         assert original(qpid_python, tls_url, username="carl", **certified) == "hello"
-        assert "Authentication failed" in original(qpid_python, tls_url, username="root", **certified)
+        refused(qpid_python, tls_url, "Authentication failed", username="root", **certified)
         del certified["ssl_certfile"]
         assert original(qpid_python, tls_url, username="carl", **certified).startswith("Conn")

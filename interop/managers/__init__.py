@@ -1,0 +1,1 @@
+"""Resource managers of other makes in charge of our brokers, on hosts that are network namespaces."""
