@@ -8,7 +8,7 @@ import pytest
 
 from qpid_messaging import Empty
 from qpid_messaging.management import AgentError
-from tests.integration.cluster import ClusterOfProcesses
+from tests.integration.cluster import ClusterOfProcesses, wait_until
 from tests.integration.test_cluster import SAFE, Sending, drained, numbers
 
 pytestmark = pytest.mark.timeout(120)
@@ -74,7 +74,9 @@ def test_a_primary_that_is_cut_off_does_not_wait_for_its_backups() -> None:
         sending.reach(50)
         cluster[1].stop()
         cluster[2].stop()
-        # Within the heartbeats that it takes to notice, something is sent that they never confirm.
+        # Within the heartbeats that it takes to notice, it takes something that they never confirm.
+        index = cluster[0].index()
+        wait_until(lambda: cluster[0].index() > index, sending.say)
         cluster[0].demote(wait=0)
         assert cluster[0].status() == "joining"
         cluster[1].resume()
