@@ -4,26 +4,32 @@ Rules of the house:
 
 - The core is touched under the lock only.
 - A caller that only has something to send appends it. It writes to the socket itself when it is about to wait, or when
-  much has come together; otherwise it wakes the I/O thread, once until that has looked.
-- A caller that waits, waits on the condition, which is notified when something came of which it could depend.
-- Only the I/O thread opens, reads and closes sockets.
+  much has come together; otherwise it wakes the I/O thread, unless that looks soon anyway.
+- A caller that waits, waits on the condition, which is notified when something came of which it could depend; or it
+  reads itself, where the I/O thread stands aside (see `turns`). The lock is held once then, since it is released.
+- Only the I/O thread opens and closes sockets, and loses brokers.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 import threading
 import traceback
 import weakref
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
+from .bell import Bell
 from .core.connection import Phase
 from .engine import Engine, reason
 from .exceptions import ConnectError, InternalError
-from .transports import READ_SIZE, Blocked, Connecting, Transport, kind_for, resolving, tcp, tls
+from .signals import RAISING, HeldBack, can_be_held_back
+from .transports import READ_SIZE, Blocked, Connecting, SocketTransport, Transport, kind_for, resolving, tcp, tls
+from .turns import MOMENT, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,9 +55,14 @@ class Driver(Engine):
         super().__init__(core, lock)
         self._condition = threading.Condition(lock)
         self._waiters = 0
+        # Whether the latest of them could have read itself.
+        self._able = False
+        # Whether the I/O thread does.
+        self._gets_signals = True
+        self._turns = Turns()
         self._thread: threading.Thread | None = None
         self._latest_thread: threading.Thread | None = None
-        self._wake: tuple[int, int] | None = None
+        self._bell: Bell | None = None
         self._poll = select.poll()
         _drivers.add(self)
 
@@ -66,12 +77,10 @@ class Driver(Engine):
             return
         thread = threading.Thread(target=self._run, name=f"qpid_messaging {self.core.name}", daemon=True)
         try:
-            self._wake = os.pipe()
-            for end in self._wake:
-                os.set_blocking(end, False)
+            self._bell = Bell()
             self._poll = select.poll()
-            self._poll.register(self._wake[0], select.POLLIN)
-            self._woken = False
+            self._poll.register(self._bell.fileno(), select.POLLIN)
+            self._attended = False
             thread.start()
         except (OSError, RuntimeError) as error:
             # The system has no descriptor or no thread left: whoever waits is told, and nobody waits for the thread.
@@ -83,9 +92,9 @@ class Driver(Engine):
             self._thread = self._latest_thread = thread
 
     def wake(self) -> None:
-        if not self._woken and self._wake is not None:
-            self._woken = True
-            os.write(self._wake[1], b"\0")
+        if self._bell is not None:
+            self._attended = True
+            self._bell.ring()
 
     def wait(self, predicate: Callable[[], object], timeout: float | None = None) -> bool:
         """Wait until something is true of the core.
@@ -101,20 +110,94 @@ class Driver(Engine):
             return True
         self.flush()
         deadline = None if timeout is None else monotonic() + timeout
-        self._waiters += 1
-        try:
-            while not predicate():
-                remaining = None if deadline is None else deadline - monotonic()
-                if remaining is not None and remaining <= 0:
-                    return False
+        while not predicate():
+            remaining = None if deadline is None else deadline - monotonic()
+            if remaining is not None and remaining <= 0:
+                return False
+            if self._has_turn():
+                self._read_until(predicate, deadline)
+                continue
+            self._waiters += 1
+            try:
                 self._condition.wait(remaining)
-            return True
-        finally:
-            self._waiters -= 1
+            finally:
+                self._waiters -= 1
+        return True
 
     def notify(self) -> None:
         if self._waiters:
             self._condition.notify_all()
+        reader = self._turns.reader
+        if reader is not None and reader():
+            self._turns.interrupt()
+
+    def attend(self) -> None:
+        if self._turns.aside:
+            self._turns.aside = False
+            self._turns.interrupt()
+            self.wake()
+
+    def _has_turn(self) -> bool:
+        """Whether a caller that is about to wait reads itself. Where it does not, somebody else does."""
+        self._able = can_be_held_back(threads=1)
+        turns = self._turns
+        if not turns.aside or turns.reader is not None:
+            return False
+        if self._able and not self._waiters and self.core.phase is Phase.OPEN:
+            return True
+        self.attend()
+        return False
+
+    def _read_until(self, predicate: Callable[[], object], deadline: float | None) -> None:
+        """Read what comes, until that is true, or the time is over, or the I/O thread has its turn again."""
+        turns = self._turns
+        try:
+            turns.reader = predicate
+            while turns.aside and not predicate():
+                timeout = None if deadline is None else deadline - monotonic()
+                if timeout is not None and timeout <= 0:
+                    break
+                self._condition.release()
+                try:
+                    readable = turns.readable(timeout)
+                finally:
+                    self._condition.acquire()
+                if turns.still() and readable:
+                    if can_be_held_back(threads=1):
+                        self._read()
+                    else:
+                        self.attend()
+        finally:
+            turns.reader = None
+            if self._waiters:
+                turns.aside = False
+            if not turns.aside:
+                # The I/O thread may wait for this, and a caller that waits may be first now.
+                self._condition.notify_all()
+            if turns.resting or not turns.aside:
+                self.wake()
+
+    def _read(self) -> None:
+        """What the I/O thread does, where a caller does it: read once. It is never left half done."""
+        core, transport = self.core, self._transport
+        assert transport is not None
+        try:
+            with HeldBack():
+                try:
+                    data, self._failure = self._recv(transport)
+                    if data:
+                        core.receive(data, monotonic())
+                        self.flush()
+                except BaseException as error:
+                    self._abort(error)
+                    if not isinstance(error, Exception):
+                        raise
+        finally:
+            self._turns.was_read()
+            if self._failure is not None or core.phase is not Phase.OPEN:
+                self._turns.aside = False
+            if self._waiters:
+                self._condition.notify_all()
 
     # -- for callers; the lock is not held ---------------------------------------------------------------------
 
@@ -154,38 +237,45 @@ class Driver(Engine):
             self._loop()
         except BaseException as error:  # noqa: BLE001 - nobody else would ever hear of it
             with self.lock:
-                self.core.abort(InternalError(text=traceback.format_exc()))
-                self.core.error.__cause__ = error  # type: ignore[union-attr]
+                self._abort(error)
                 self._finish()
+
+    def _abort(self, error: BaseException) -> None:
+        """A mistake of ours, or a handler's that raised amid the work: nobody knows what state the core is in."""
+        self.core.abort(InternalError(text=traceback.format_exc()))
+        self.core.error.__cause__ = error  # type: ignore[union-attr]
 
     def _finish(self) -> None:
         """The thread is about to end: leave nothing behind, and let `start` start another."""
         self._drop()
-        wake, self._wake = self._wake, None
-        if wake is not None:
-            for end in wake:
-                os.close(end)
+        self._turns.close()
+        bell, self._bell = self._bell, None
+        if bell is not None:
+            bell.close()
         self._thread = None
         self._condition.notify_all()
 
     def _loop(self) -> None:
-        core = self.core
+        core, turns = self.core, self._turns
         data: bytes | None = None
         lost: str | None = None
         while True:
             with self.lock:
+                self._get_signals(True)
                 now = monotonic()
                 lost = lost or self._failure
                 if data:
                     core.receive(data, now)
                 elif lost is not None:
                     core.transport_lost(now, lost)
-                core.tick(now)
+                if not self._has_to_read_first(now):
+                    core.tick(now)
                 if self._transport is not None:
                     self.flush()
                 if not core.has_transport:
                     self._drop()
                 broker = core.next_broker(now)
+                self._take_turns(received=bool(data))
                 self.notify()
                 if core.phase is Phase.IDLE:
                     self._finish()
@@ -194,25 +284,38 @@ class Driver(Engine):
                 transport = self._transport
                 events = 0
                 if transport is not None:
-                    events = select.POLLIN if transport.reading(True) else 0
+                    events = select.POLLIN if transport.reading(not turns.aside) else 0
                     events |= select.POLLOUT if transport.writing(bool(self._unsent)) else 0
+                aside = turns.aside
+                if aside and not turns.resting:
+                    deadline = now + MOMENT if deadline is None else min(deadline, now + MOMENT)
+                    self._attended = True
+                else:
+                    self._attended = self._bell is not None and self._bell.rung
+                self._get_signals(not aside)
             data = lost = None
             if broker is not None:
                 lost = self._connect(broker)
                 continue
             readable = self._wait_for_io(transport, events, deadline)
             if readable and transport is not None:
-                try:
-                    if self._concurrent:
-                        data = transport.recv(READ_SIZE)
-                    else:
-                        with self.lock:
-                            data = transport.recv(READ_SIZE)
-                except OSError as error:
-                    lost = reason(error)
+                if aside:
+                    # It was hung up: nothing else is looked for.
+                    with self.lock:
+                        self._take_back()
+                if self._concurrent:
+                    data, lost = self._recv(transport)
                 else:
-                    if data is not None and not data:
-                        lost = "connection aborted"
+                    with self.lock:
+                        data, lost = self._recv(transport)
+
+    def _recv(self, transport: Transport) -> tuple[bytes | None, str | None]:
+        """What is there to read, and what is wrong with the transport, if anything is."""
+        try:
+            data = transport.recv(READ_SIZE)
+        except OSError as error:
+            return None, reason(error)
+        return (data, None) if data != b"" else (None, "connection aborted")
 
     def _wait_for_io(self, transport: Transport | None, events: int, deadline: float | None) -> bool:
         """Wait for the transport, a caller, or the time. Returns whether the transport can be read."""
@@ -229,9 +332,50 @@ class Driver(Engine):
 
     def _unwake(self) -> None:
         with self.lock:
-            self._woken = False
-            assert self._wake is not None
-            os.read(self._wake[0], 64)
+            assert self._bell is not None
+            self._bell.silence()
+
+    def _take_turns(self, *, received: bool) -> None:
+        """Go on standing aside, or begin to."""
+        turns = self._turns
+        if turns.aside:
+            if self.core.phase is Phase.OPEN:
+                turns.look()
+            else:
+                self._take_back()
+        elif received and turns.often_alone(self._able and self._waiters == 1) and self._may_stand_aside():
+            assert self._transport is not None
+            with suppress(OSError):  # no descriptor is left for it: it can be done without
+                turns.stand_aside(self._transport.fileno())
+
+    def _may_stand_aside(self) -> bool:
+        """Whether anybody can read, and no handler is to be called in this thread."""
+        if self.core.phase is not Phase.OPEN or not isinstance(self._transport, SocketTransport):
+            return False
+        return all(session._core.on_message is None for session in self.core.owner.sessions.values())
+
+    def _has_to_read_first(self, now: float) -> bool:
+        """Whether the time has come for something while callers read. What has arrived is to be read before."""
+        due = self.core.deadline() if self._turns.aside else None
+        if due is None or due > now:
+            return False
+        self._take_back()
+        return True
+
+    def _take_back(self) -> None:
+        """Read in this thread from now on."""
+        turns = self._turns
+        turns.aside = False
+        while turns.reader is not None:
+            turns.interrupt()
+            # Not for ever: a second Ctrl-C keeps it from telling.
+            self._condition.wait(MOMENT)
+
+    def _get_signals(self, wanted: bool) -> None:
+        """Where the main thread may read, it has its signals held back, and this one must not get them instead."""
+        if wanted is not self._gets_signals:
+            self._gets_signals = wanted
+            signal.pthread_sigmask(signal.SIG_UNBLOCK if wanted else signal.SIG_BLOCK, RAISING)
 
     def _connect(self, broker: BrokerAddress) -> str | None:
         """Open a transport. Returns what went wrong, if anything did."""
@@ -265,8 +409,8 @@ class Driver(Engine):
                 except Blocked as blocked:
                     writing = blocked.writing
                 poll = select.poll()
-                assert self._wake is not None
-                poll.register(self._wake[0], select.POLLIN)
+                assert self._bell is not None
+                poll.register(self._bell.fileno(), select.POLLIN)
                 poll.register(connecting.fileno(), select.POLLOUT if writing else select.POLLIN)
                 with self.lock:
                     core.tick(monotonic())
@@ -274,12 +418,14 @@ class Driver(Engine):
                         return None
                     deadline = core.deadline()
                 timeout = None if deadline is None else max(0.0, deadline - monotonic()) * 1000 + 1
-                if any(fd == self._wake[0] for fd, _ in poll.poll(timeout)):
+                if any(fd == self._bell.fileno() for fd, _ in poll.poll(timeout)):
                     self._unwake()
         finally:
             connecting.close()
 
     def _drop(self) -> None:
+        self._take_back()
+        self._turns.forget()
         if self._transport is not None:
             self._poll.unregister(self._transport.fileno())
         super()._drop()
@@ -291,14 +437,15 @@ class Driver(Engine):
         self.lock = lock = threading.RLock()
         self._condition = threading.Condition(lock)
         self._waiters = 0
+        self._turns.close()
+        self._turns = Turns()
         self._thread = self._latest_thread = None
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.close()
-        wake, self._wake = self._wake, None
-        if wake is not None:
-            for end in wake:
-                os.close(end)
+        bell, self._bell = self._bell, None
+        if bell is not None:
+            bell.close()
         if self.core.wanted:
             self.core.abort(InternalError(text="the process was forked: this connection is the parent's"))
 

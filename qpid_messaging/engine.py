@@ -35,7 +35,8 @@ class Engine:
         self._failure: str | None = None
         self._unsent: deque[memoryview] = deque()
         self._buffered = 0
-        self._woken = False
+        # Whether somebody looks soon at what there is to send, without being woken.
+        self._attended = False
 
     def now(self) -> float:
         """The time, in seconds of the clock that the core is told."""
@@ -53,12 +54,16 @@ class Engine:
         """The core changed in a way that others may wait for."""
         raise NotImplementedError
 
+    def attend(self) -> None:
+        """Have what comes read by the connection's own thread or task."""
+        raise NotImplementedError
+
     def appended(self, size: int) -> None:
         """Something of about this many bytes is to be sent, and nobody waits for it."""
         self._buffered += size
         if self._buffered >= MUCH:
             self.flush()
-        elif not self._woken:
+        elif not self._attended:
             self.wake()
 
     def flush(self) -> None:

@@ -52,7 +52,9 @@ class Receiver(ReceiverVerbs):
             LinkClosed: the receiver is closed.
         """
         with self._lock:
-            delivery = self._take() or self._driver.run(self._fetch(timeout))
+            delivery = self._take()
+        if delivery is None:
+            delivery = self._driver.run(self._fetch(timeout))
         return delivery.message()
 
     def close(self, timeout: float | None = None) -> None:

@@ -59,14 +59,11 @@ class Sender(SenderVerbs):
             LinkClosed: the sender is closed.
         """
         message = object if isinstance(object, Message) else Message(object)
-        with self._lock:
-            if self._has_to_wait():
-                self._driver.run(self._await_sendable(timeout))
-            size = self._core.send(message, sync)
-            if sync:
-                self._driver.run(self._sync(timeout))
-            else:
-                self._driver.appended(size)
+        if not sync:
+            with self._lock:
+                if self._send_at_once(message):
+                    return
+        self._driver.run(self._send(message, sync, timeout))
 
     def sync(self, timeout: float | None = None) -> None:
         """Wait until the broker has completed all that was sent.

@@ -100,14 +100,11 @@ class Session(SessionVerbs[Sender, Receiver]):
         Raises:
             SessionError: the message does not wait for an acknowledgement in this session; or the session failed.
         """
-        with self._driver.lock:
-            if self._may_have_to_wait():
-                self._driver.run(self._await_ack_capacity())
-            pending = self._core.acknowledge(self._fetched(message), disposition)
-            if sync:
-                self._driver.run(self._await_confirmed(pending))
-            elif pending:
-                self._driver.appended(64)
+        if not sync:
+            with self._driver.lock:
+                if self._acknowledge_at_once(message, disposition):
+                    return
+        self._driver.run(self._acknowledge(message, disposition, sync))
 
     def commit(self, timeout: float | None = None) -> None:
         """Make all sends and acknowledgements since the last commit or rollback take effect.

@@ -45,6 +45,10 @@ def _loopback_only(event: str, args: tuple[Any, ...]) -> None:
 
 sys.addaudithook(_loopback_only)
 
+# A shell that runs us in the background has it ignored, which the processes of tests would inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def _children() -> set[int]:
     """Process ids of the running children of this process (none where there is no /proc)."""

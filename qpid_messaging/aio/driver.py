@@ -80,7 +80,7 @@ class Driver(Engine):
             self._task = _spawn(self._run, f"qpid_messaging {self.core.name}")
 
     def wake(self) -> None:
-        self._woken = True
+        self._attended = True
         if self._alarm is not None:
             self._alarm.set()
 
@@ -88,6 +88,9 @@ class Driver(Engine):
         for waiter in self._waiters:
             if not waiter.event.is_set() and waiter.predicate():
                 waiter.event.set()
+
+    def attend(self) -> None:
+        """Nobody else reads."""
 
     async def checkpoint(self) -> None:
         """Let others run, now and then: a loop over verbs that never have to wait must not keep everybody waiting."""
@@ -191,7 +194,7 @@ class Driver(Engine):
 
     async def _pause(self) -> None:
         """Wait for a caller or the time."""
-        if self._woken:
+        if self._attended:
             await anyio.lowlevel.checkpoint()
         else:
             deadline = self.core.deadline()
@@ -202,7 +205,7 @@ class Driver(Engine):
                     await self._alarm.wait()
             finally:
                 self._alarm = None
-        self._woken = False
+        self._attended = False
 
     async def _carry(self, broker: BrokerAddress, scope: anyio.CancelScope) -> None:
         """Connect to a broker and read what it sends, until there is no more."""

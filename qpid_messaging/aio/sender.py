@@ -61,15 +61,9 @@ class Sender(SenderVerbs):
             LinkClosed: the sender is closed.
         """
         message = object if isinstance(object, Message) else Message(object)
-        driver = self._driver
-        await driver.checkpoint()
-        if self._has_to_wait():
-            await driver.run(self._await_sendable(timeout))
-        size = self._core.send(message, sync)
-        if sync:
-            await driver.run(self._sync(timeout))
-        else:
-            driver.appended(size)
+        await self._driver.checkpoint()
+        if sync or not self._send_at_once(message):
+            await self._driver.run(self._send(message, sync, timeout))
 
     async def sync(self, timeout: float | None = None) -> None:
         """Wait until the broker has completed all that was sent.

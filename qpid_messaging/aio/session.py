@@ -105,15 +105,9 @@ class Session(SessionVerbs[Sender, Receiver]):
         Raises:
             SessionError: the message does not wait for an acknowledgement in this session; or the session failed.
         """
-        driver = self._driver
-        await driver.checkpoint()
-        if self._may_have_to_wait():
-            await driver.run(self._await_ack_capacity())
-        pending = self._core.acknowledge(self._fetched(message), disposition)
-        if sync:
-            await driver.run(self._await_confirmed(pending))
-        elif pending:
-            driver.appended(64)
+        await self._driver.checkpoint()
+        if sync or not self._acknowledge_at_once(message, disposition):
+            await self._driver.run(self._acknowledge(message, disposition, sync))
 
     async def commit(self, timeout: float | None = None) -> None:
         """Make all sends and acknowledgements since the last commit or rollback take effect.

@@ -117,6 +117,9 @@ class ReceiverVerbs(Endpoint):
 
     def _fetch(self, timeout: float | None) -> Verb[Delivery]:
         """Wait for the link, then for a message, and then ask the broker whether it really has none."""
+        delivery = self._take()
+        if delivery is not None:
+            return delivery
         core = self._core
         yield from self._ecwait(lambda: core.linked)
         core.fetching += 1

@@ -12,6 +12,7 @@ from ..exceptions import InsufficientCapacity, LinkClosed, Timeout
 if TYPE_CHECKING:
     from ..constants import Constant
     from ..core.sender import SenderCore
+    from ..message import Message
     from .session import SessionVerbs
     from .waiting import Verb
 
@@ -137,6 +138,22 @@ class SenderVerbs(Endpoint):
             core.ask()
             if not (yield from self._ecwait(core.has_capacity, timeout)):
                 raise InsufficientCapacity(text=f"capacity = {core.capacity}")
+
+    def _send_at_once(self, message: Message) -> bool:
+        """Send a message that nobody waits for, unless it has to wait itself. Returns whether it is sent."""
+        if self._has_to_wait():
+            return False
+        self._driver.appended(self._core.send(message, False))
+        return True
+
+    def _send(self, message: Message, sync: bool, timeout: float | None) -> Verb[None]:
+        if self._has_to_wait():
+            yield from self._await_sendable(timeout)
+        size = self._core.send(message, sync)
+        if sync:
+            yield from self._sync(timeout)
+        else:
+            self._driver.appended(size)
 
     def _sync(self, timeout: float | None) -> Verb[None]:
         core = self._core

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from ..core.delivery import Delivery
     from ..core.session import SessionCore
-    from ..message import Message
+    from ..message import Disposition, Message
     from .connection import ConnectionVerbs
     from .waiting import Verb
 
@@ -119,6 +119,7 @@ class SessionVerbs(Endpoint, Generic[S, R]):
         arguments = () if handler is None or _takes_none(handler) else (self,)
         with self._driver.lock:
             self._core.on_message = None if handler is None else lambda: self._notify(handler, *arguments)
+            self._driver.attend()
 
     set_message_received_handler = set_message_received_notify_handler
 
@@ -208,9 +209,22 @@ class SessionVerbs(Endpoint, Generic[S, R]):
             raise SessionError(text="the message does not wait for an acknowledgement in this session")
         return [delivery]
 
-    def _may_have_to_wait(self) -> bool:
-        """Whether an acknowledgement may not be possible right now, or not at all."""
-        return self.ack_capacity is not UNLIMITED or self._core.error is not None
+    def _acknowledge_at_once(self, message: Message | None, disposition: Disposition | None) -> bool:
+        """Acknowledge without waiting for the broker, unless it has to wait itself. Returns whether that is done."""
+        if self.ack_capacity is not UNLIMITED or self._core.error is not None:
+            return False
+        if self._core.acknowledge(self._fetched(message), disposition):
+            self._driver.appended(64)
+        return True
+
+    def _acknowledge(self, message: Message | None, disposition: Disposition | None, sync: bool) -> Verb[None]:
+        yield from self._await_ack_capacity()
+        pending = self._core.acknowledge(self._fetched(message), disposition)
+        if sync:
+            acking = self._core.acking
+            yield from self._ecwait(lambda: not any(delivery in acking for delivery in pending))
+        elif pending:
+            self._driver.appended(64)
 
     def _await_ack_capacity(self) -> Verb[None]:
         self._check_usable()
@@ -220,10 +234,6 @@ class SessionVerbs(Endpoint, Generic[S, R]):
         if capacity <= 0:
             raise InsufficientCapacity(text=f"ack_capacity = {capacity}")
         yield from self._ecwait(lambda: len(self._core.acking) < capacity)
-
-    def _await_confirmed(self, deliveries: list[Delivery]) -> Verb[None]:
-        acking = self._core.acking
-        yield from self._ecwait(lambda: not any(delivery in acking for delivery in deliveries))
 
     # -- transactions ------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from uuid import uuid4
 
 from qpid_messaging import Empty
 from qpid_messaging.core.connection import ConnectionCore
+from qpid_messaging.driver import Driver
 from tests.integration.cluster import BrokerProcess, ClusterOfProcesses, wait_until
 from tests.integration.shells import SHELLS, BlockingShell, Scenario, Shell
 
@@ -118,7 +119,8 @@ class Player:
     @property
     def waits(self) -> bool:
         """Whether it is in a verb, and that waits."""
-        return any(connection._driver._waiters for connection in self._connections)
+        drivers = [connection._driver for connection in self._connections]
+        return any(driver._waiters or (isinstance(driver, Driver) and driver._turns.reader) for driver in drivers)
 
     def play(self, scenario: Scenario) -> None:
         """Play it, to the end or to the first mistake."""
