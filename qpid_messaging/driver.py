@@ -29,7 +29,7 @@ from .engine import Engine, reason
 from .exceptions import ConnectError, InternalError
 from .signals import RAISING, HeldBack, can_be_held_back
 from .transports import READ_SIZE, Blocked, Connecting, SocketTransport, Transport, kind_for, resolving, tcp, tls
-from .turns import MOMENT, Turns
+from .turns import MOMENT, Turn, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,8 +114,9 @@ class Driver(Engine):
             remaining = None if deadline is None else deadline - monotonic()
             if remaining is not None and remaining <= 0:
                 return False
-            if self._has_turn():
-                self._read_until(predicate, deadline)
+            turn = self._turn()
+            if turn is not None:
+                self._read_until(turn, predicate, deadline)
                 continue
             self._waiters += 1
             try:
@@ -127,75 +128,78 @@ class Driver(Engine):
     def notify(self) -> None:
         if self._waiters:
             self._condition.notify_all()
-        reader = self._turns.reader
-        if reader is not None and reader():
-            self._turns.interrupt()
+        turn = self._turns.callers
+        if turn is not None and turn.reader is not None and turn.reader():
+            turn.bell.ring()
 
     def attend(self) -> None:
-        if self._turns.aside:
-            self._turns.aside = False
-            self._turns.interrupt()
+        if self._turns.callers is not None:
+            self._turns.take_back()
             self.wake()
 
-    def _has_turn(self) -> bool:
-        """Whether a caller that is about to wait reads itself. Where it does not, somebody else does."""
+    def _turn(self) -> Turn | None:
+        """The turn of a caller that is about to wait; None where somebody else reads."""
         self._able = can_be_held_back(threads=1)
-        turns = self._turns
-        if not turns.aside or turns.reader is not None:
-            return False
-        if self._able and not self._waiters and self.core.phase is Phase.OPEN:
-            return True
+        turn = self._turns.callers
+        if turn is None:
+            return None
+        if turn.reader is None:
+            if self._able and not self._waiters and self.core.phase is Phase.OPEN:
+                return turn
+        elif turn.thread != threading.get_ident():
+            return None
+        # Nobody reads; or it is a signal's handler that waits, and what it interrupted does not read meanwhile.
         self.attend()
-        return False
+        return None
 
-    def _read_until(self, predicate: Callable[[], object], deadline: float | None) -> None:
-        """Read what comes, until that is true, or the time is over, or the I/O thread has its turn again."""
+    def _read_until(self, turn: Turn, predicate: Callable[[], object], deadline: float | None) -> None:
+        """Read what comes, until that is true, the time is over, or the turn is."""
         turns = self._turns
         try:
-            turns.reader = predicate
-            while turns.aside and not predicate():
+            turn.taken(predicate)
+            while turns.callers is turn and not predicate():
                 timeout = None if deadline is None else deadline - monotonic()
                 if timeout is not None and timeout <= 0:
                     break
                 self._condition.release()
                 try:
-                    readable = turns.readable(timeout)
+                    if turn.readable(timeout):
+                        with HeldBack(), self._condition:
+                            if turns.callers is not turn:
+                                break
+                            if not can_be_held_back(threads=1):
+                                self.attend()
+                                break
+                            self._read(turn)
                 finally:
                     self._condition.acquire()
-                if turns.still() and readable:
-                    if can_be_held_back(threads=1):
-                        self._read()
-                    else:
-                        self.attend()
+                if turns.callers is turn:
+                    turn.bell.silence()
         finally:
-            turns.reader = None
-            if self._waiters:
-                turns.aside = False
-            if not turns.aside:
-                # The I/O thread may wait for this, and a caller that waits may be first now.
-                self._condition.notify_all()
-            if turns.resting or not turns.aside:
-                self.wake()
+            turn.reader = None
+            if turns.callers is turn:
+                if self._waiters:
+                    self.attend()
+                elif turns.resting:
+                    self.wake()
 
-    def _read(self) -> None:
-        """What the I/O thread does, where a caller does it: read once. It is never left half done."""
+    def _read(self, turn: Turn) -> None:
+        """What the I/O thread does, where a caller does it: read once, and not leave it half done."""
         core, transport = self.core, self._transport
         assert transport is not None
         try:
-            with HeldBack():
-                try:
-                    data, self._failure = self._recv(transport)
-                    if data:
-                        core.receive(data, monotonic())
-                        self.flush()
-                except BaseException as error:
-                    self._abort(error)
-                    if not isinstance(error, Exception):
-                        raise
+            data, self._failure = self._recv(transport)
+            if data:
+                core.receive(data, monotonic())
+                self.flush()
+        except BaseException as error:
+            self._abort(error)
+            if not isinstance(error, Exception):
+                raise
         finally:
-            self._turns.was_read()
+            turn.was_read = True
             if self._failure is not None or core.phase is not Phase.OPEN:
-                self._turns.aside = False
+                self.attend()
             if self._waiters:
                 self._condition.notify_all()
 
@@ -248,10 +252,7 @@ class Driver(Engine):
     def _finish(self) -> None:
         """The thread is about to end: leave nothing behind, and let `start` start another."""
         self._drop()
-        self._turns.close()
-        bell, self._bell = self._bell, None
-        if bell is not None:
-            bell.close()
+        self._bell = None
         self._thread = None
         self._condition.notify_all()
 
@@ -284,9 +285,9 @@ class Driver(Engine):
                 transport = self._transport
                 events = 0
                 if transport is not None:
-                    events = select.POLLIN if transport.reading(not turns.aside) else 0
+                    events = select.POLLIN if transport.reading(turns.callers is None) else 0
                     events |= select.POLLOUT if transport.writing(bool(self._unsent)) else 0
-                aside = turns.aside
+                aside = turns.callers is not None
                 if aside and not turns.resting:
                     deadline = now + MOMENT if deadline is None else min(deadline, now + MOMENT)
                     self._attended = True
@@ -302,7 +303,7 @@ class Driver(Engine):
                 if aside:
                     # It was hung up: nothing else is looked for.
                     with self.lock:
-                        self._take_back()
+                        turns.take_back()
                 if self._concurrent:
                     data, lost = self._recv(transport)
                 else:
@@ -338,11 +339,8 @@ class Driver(Engine):
     def _take_turns(self, *, received: bool) -> None:
         """Go on standing aside, or begin to."""
         turns = self._turns
-        if turns.aside:
-            if self.core.phase is Phase.OPEN:
-                turns.look()
-            else:
-                self._take_back()
+        if turns.callers is not None:
+            turns.look()
         elif received and turns.often_alone(self._able and self._waiters == 1) and self._may_stand_aside():
             assert self._transport is not None
             with suppress(OSError):  # no descriptor is left for it: it can be done without
@@ -356,20 +354,13 @@ class Driver(Engine):
 
     def _has_to_read_first(self, now: float) -> bool:
         """Whether the time has come for something while callers read. What has arrived is to be read before."""
-        due = self.core.deadline() if self._turns.aside else None
+        if self._turns.callers is None:
+            return False
+        due = self.core.deadline()
         if due is None or due > now:
             return False
-        self._take_back()
+        self._turns.take_back()
         return True
-
-    def _take_back(self) -> None:
-        """Read in this thread from now on."""
-        turns = self._turns
-        turns.aside = False
-        while turns.reader is not None:
-            turns.interrupt()
-            # Not for ever: a second Ctrl-C keeps it from telling.
-            self._condition.wait(MOMENT)
 
     def _get_signals(self, wanted: bool) -> None:
         """Where the main thread may read, it has its signals held back, and this one must not get them instead."""
@@ -424,8 +415,7 @@ class Driver(Engine):
             connecting.close()
 
     def _drop(self) -> None:
-        self._take_back()
-        self._turns.forget()
+        self._turns.reset()
         if self._transport is not None:
             self._poll.unregister(self._transport.fileno())
         super()._drop()
@@ -443,9 +433,9 @@ class Driver(Engine):
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.close()
-        bell, self._bell = self._bell, None
-        if bell is not None:
-            bell.close()
+        if self._bell is not None:
+            self._bell.close()
+            self._bell = None
         if self.core.wanted:
             self.core.abort(InternalError(text="the process was forked: this connection is the parent's"))
 

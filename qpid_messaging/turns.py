@@ -4,11 +4,15 @@ To wake a caller takes longer than all that the client does with an answer. So w
 after answer, the I/O thread stands aside: callers that wait read for themselves. It has its turn again when nobody read
 for a moment, when a second caller waits, and whenever the time has come for something, so that what has arrived is
 read before anybody is taken for dead.
+
+All of this is touched under the connection's lock, but for the poll of the caller that reads. That one is never waited
+for: it may be held up by a signal's handler. It looks whether it still has its turn before it reads.
 """
 
 from __future__ import annotations
 
 import select
+import threading
 from typing import TYPE_CHECKING
 
 from .bell import Bell
@@ -22,76 +26,36 @@ MOMENT = 0.002
 OFTEN = 10
 
 
-class Turns:
-    """Used by the threads of one connection, under its lock.
+class Turn:
+    """The turn of callers, one at a time.
+
+    Args:
+        fd: the file descriptor that they read from.
+        bell: ends the poll of the one that reads.
 
     Attributes:
-        aside: whether the I/O thread leaves reading to callers.
-        resting: whether it also leaves it to the caller that reads now to wake it afterwards.
-        reader: what the caller waits for that reads now.
+        reader: what the caller waits for that reads; None where nobody does.
+        thread: its thread.
+        was_read: whether anybody read since the I/O thread looked.
     """
 
-    def __init__(self) -> None:
-        self.aside = self.resting = False
+    def __init__(self, fd: int, bell: Bell) -> None:
+        self.bell = bell
         self.reader: Callable[[], object] | None = None
-        self._was_read = False
-        self._answers = 0
-        self._fd = -1
-        self._bell: Bell | None = None
-        self._poll = select.poll()
-
-    # -- for the I/O thread ------------------------------------------------------------------------------------
-
-    def often_alone(self, alone: bool) -> bool:
-        """Something was read. Whether it is time to stand aside.
-
-        Args:
-            alone: whether one caller waits for it, and could have read it itself.
-        """
-        self._answers = self._answers + 1 if alone else 0
-        return self._answers >= OFTEN
-
-    def stand_aside(self, fd: int) -> None:
-        """Leave reading from this descriptor to callers.
-
-        Raises:
-            OSError: the system has no descriptors left.
-        """
-        if self._bell is None:
-            self._bell = Bell()
+        self.thread = 0
+        self.was_read = True
         self._fd = fd
         self._poll = select.poll()
-        self._poll.register(self._bell.fileno(), select.POLLIN)
+        self._poll.register(bell.fileno(), select.POLLIN)
         self._poll.register(fd, select.POLLIN)
-        self.aside = self._was_read = True
 
-    def look(self) -> None:
-        """A moment has passed, standing aside: is anybody reading?"""
-        self.resting = self.reader is not None and not self._was_read
-        self.aside = self._was_read or self.resting
-        self._was_read = False
-
-    def forget(self) -> None:
-        """What comes next is from another broker."""
-        self._answers = 0
-
-    def close(self) -> None:
-        """Give the descriptors back."""
-        if self._bell is not None:
-            self._bell.close()
-            self._bell = None
-
-    # -- for anybody -------------------------------------------------------------------------------------------
-
-    def interrupt(self) -> None:
-        """Have the caller that reads look whether it still has to."""
-        if self.reader is not None and self._bell is not None:
-            self._bell.ring()
-
-    # -- for the caller that reads -----------------------------------------------------------------------------
+    def taken(self, reader: Callable[[], object]) -> None:
+        """A caller reads from now on, until that is true."""
+        self.reader = reader
+        self.thread = threading.get_ident()
 
     def readable(self, timeout: float | None) -> bool:
-        """Wait, without the lock, until there is something to read, or the caller is interrupted.
+        """Wait, without the lock, until there is something to read, or the bell is rung.
 
         Args:
             timeout: seconds; None is for ever.
@@ -102,12 +66,69 @@ class Turns:
         ready = self._poll.poll(None if timeout is None else timeout * 1000)
         return any(fd == self._fd for fd, _ in ready)
 
-    def still(self) -> bool:
-        """Whether it is still the caller's turn, which may be over after any `readable`."""
-        if self._bell is not None:
-            self._bell.silence()
-        return self.aside
 
-    def was_read(self) -> None:
-        """The caller did read."""
-        self._was_read = True
+class Turns:
+    """Of one connection.
+
+    Attributes:
+        callers: the turn of callers, while the I/O thread stands aside.
+        resting: whether the I/O thread leaves it to the caller that reads now to wake it afterwards.
+    """
+
+    def __init__(self) -> None:
+        self.callers: Turn | None = None
+        self.resting = False
+        self._answers = 0
+        self._bell: Bell | None = None
+
+    @property
+    def reader(self) -> Callable[[], object] | None:
+        """What the caller waits for that reads; None where nobody does."""
+        return None if self.callers is None else self.callers.reader
+
+    def often_alone(self, alone: bool) -> bool:
+        """The I/O thread read something. Whether it is time to stand aside.
+
+        Args:
+            alone: whether one caller waits, and could have read it itself.
+        """
+        self._answers = self._answers + 1 if alone else 0
+        return self._answers >= OFTEN
+
+    def stand_aside(self, fd: int) -> None:
+        """Leave reading from this descriptor to callers.
+
+        Raises:
+            OSError: the system has no descriptors left.
+        """
+        self._bell = self._bell or Bell()
+        self.callers = Turn(fd, self._bell)
+
+    def look(self) -> None:
+        """A moment has passed, standing aside: did anybody read, or is about to?"""
+        turn = self.callers
+        if turn is not None:
+            self.resting = turn.reader is not None and not turn.was_read
+            if turn.was_read or self.resting:
+                turn.was_read = False
+            else:
+                self.take_back()
+
+    def take_back(self) -> None:
+        """It is the I/O thread's turn. A caller that reads will notice."""
+        turn, self.callers, self.resting = self.callers, None, False
+        if turn is not None and turn.reader is not None:
+            turn.bell.ring()
+            # It stays rung for that caller alone, however long it takes.
+            self._bell = None
+
+    def reset(self) -> None:
+        """What comes next is from another broker, or never."""
+        self.take_back()
+        self._answers = 0
+        self._bell = None
+
+    def close(self) -> None:
+        """In the child of a fork there are neither threads nor turns."""
+        if self._bell is not None:
+            self._bell.close()

@@ -19,14 +19,14 @@ import pytest
 import qpid_server
 from qpid_messaging import Connection, ConnectionError, HeartbeatTimeout, InternalError, LinkClosed, MessagingError
 from qpid_messaging.driver import Driver
-from qpid_messaging.turns import OFTEN, Turns
+from qpid_messaging.turns import OFTEN, Turn, Turns
 from qpid_messaging.verbs.waiting import Verb
 from tests.integration.cluster import wait_until
 from tests.integration.relay import Relay
 
 T = TypeVar("T")
 PATIENCE = 20.0
-PROGRAM = Path(__file__).parent / "programs" / "interrupted.py"
+PROGRAMS = Path(__file__).parent / "programs"
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_what_comes_while_nobody_waits_is_read_too(broker: qpid_server.Running, 
         reading.send(broker.url, content)
     assert reading.fetched.result(PATIENCE) == "a"
     wait_until(lambda: reading.receiver.available() == 1, "nobody read it")
-    assert not reading.driver._turns.aside
+    assert reading.driver._turns.callers is None
     assert reading.fetch() == "b"
 
 
@@ -188,25 +188,26 @@ def test_a_silent_broker_is_noticed(relay: Relay) -> None:
 def test_what_has_arrived_is_read_before_the_broker_is_taken_for_dead(
     broker: qpid_server.Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    late, interrupted = threading.Event(), threading.Event()
-    readable, interrupt = Turns.readable, Turns.interrupt
+    late, taken_back = threading.Event(), threading.Event()
+    readable, take_back = Turn.readable, Turns.take_back
 
-    def readable_late(self: Turns, timeout: float | None) -> bool:
+    def readable_late(self: Turn, timeout: float | None) -> bool:
         """As where the I/O thread is the first to go on after the whole program was stopped for a while."""
         ready = readable(self, timeout)
         if late.is_set():
-            interrupted.wait(PATIENCE)
+            taken_back.wait(PATIENCE)
         return ready
 
-    def interrupt_and_tell(self: Turns) -> None:
-        interrupt(self)
-        interrupted.set()
+    def take_back_and_tell(self: Turns) -> None:
+        if self.reader is not None:
+            taken_back.set()
+        take_back(self)
 
-    monkeypatch.setattr(Turns, "readable", readable_late)
-    monkeypatch.setattr(Turns, "interrupt", interrupt_and_tell)
+    monkeypatch.setattr(Turn, "readable", readable_late)
+    monkeypatch.setattr(Turns, "take_back", take_back_and_tell)
     reading = Reading(broker.url, heartbeat=PATIENCE)
-    late.set()
     with reading.driver.lock:
+        late.set()
         transport = reading.driver._transport
         assert transport is not None
         reading.send(broker.url, "in time")
@@ -288,10 +289,25 @@ def test_a_handler_that_raises_waits_until_what_came_is_dealt_with(
     broker: qpid_server.Running, number: signal.Signals
 ) -> None:
     done = subprocess.run(
-        [sys.executable, str(PROGRAM), broker.url, str(int(number))],
+        [sys.executable, str(PROGRAMS / "interrupted.py"), broker.url, str(int(number))],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted, nothing lost\n", "")
+
+
+def test_a_handler_that_waits_itself_is_answered(broker: qpid_server.Running) -> None:
+    command = [sys.executable, str(PROGRAMS / "handling.py"), broker.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            for number in (signal.SIGUSR1, signal.SIGUSR2):
+                assert process.stdout.readline() == "reading\n"
+                process.send_signal(number)
+            rest, _ = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()
+    assert rest == "sent by a handler\nclosed by a handler\n"
+    assert process.returncode == 0
