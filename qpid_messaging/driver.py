@@ -252,9 +252,15 @@ class Driver(Engine):
     def _finish(self) -> None:
         """The thread is about to end: leave nothing behind, and let `start` start another."""
         self._drop()
-        self._bell = None
+        self._close_bells()
         self._thread = None
         self._condition.notify_all()
+
+    def _close_bells(self) -> None:
+        self._turns.close()
+        bell, self._bell = self._bell, None
+        if bell is not None:
+            bell.close()
 
     def _loop(self) -> None:
         core, turns = self.core, self._turns
@@ -427,15 +433,12 @@ class Driver(Engine):
         self.lock = lock = threading.RLock()
         self._condition = threading.Condition(lock)
         self._waiters = 0
-        self._turns.close()
+        self._close_bells()
         self._turns = Turns()
         self._thread = self._latest_thread = None
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.close()
-        if self._bell is not None:
-            self._bell.close()
-            self._bell = None
         if self.core.wanted:
             self.core.abort(InternalError(text="the process was forked: this connection is the parent's"))
 

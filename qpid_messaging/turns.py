@@ -112,7 +112,7 @@ class Turns:
             if turn.was_read or self.resting:
                 turn.was_read = False
             else:
-                self.take_back()
+                self.reset()
 
     def take_back(self) -> None:
         """It is the I/O thread's turn. A caller that reads will notice."""
@@ -123,12 +123,12 @@ class Turns:
             self._bell = None
 
     def reset(self) -> None:
-        """What comes next is from another broker, or never."""
+        """It is the I/O thread's turn until there were many answers again."""
         self.take_back()
         self._answers = 0
-        self._bell = None
 
     def close(self) -> None:
-        """In the child of a fork there are neither threads nor turns."""
-        if self._bell is not None:
-            self._bell.close()
+        """There is nothing to read any more. To be called when no caller has a turn."""
+        bell, self._bell = self._bell, None
+        if bell is not None:
+            bell.close()
