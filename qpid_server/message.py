@@ -43,6 +43,8 @@ _EXCHANGE_ALONE = 9  # delivery-properties with an exchange's name and nothing e
 _CACHE_LIMIT = 4096
 _CACHED_SIZE_LIMIT = 512
 _delivery_cache: dict[bytes, DeliveryProperties] = {}
+# Where a header has its delivery properties, and what they are: many producers send the same header all the time.
+_headers: dict[bytes, tuple[int, int, DeliveryProperties]] = {}
 
 
 def format_resume_id(identity: ReplicationId) -> str:
@@ -119,13 +121,10 @@ class Message:
         delivery = NO_DELIVERY_PROPERTIES
         start = end = 0
         if header:
-            start, end = _find(header, _DELIVERY_CODE)
-            if end:
-                raw = header[start:end]
-                cached = _delivery_cache.get(raw)
-                if cached is None:
-                    cached = _decode_delivery(raw)
-                delivery = cached
+            known = _headers.get(header)
+            if known is None:
+                known = _look_into(header)
+            start, end, delivery = known
             if delivery.exchange is None:
                 size += len(destination) + (1 if end else _EXCHANGE_ALONE)
         self.size = size
@@ -245,7 +244,20 @@ class Message:
         return f"<Message to {self.destination!r} key {self.routing_key!r}, {self.size} bytes>"
 
 
+def _look_into(header: bytes) -> tuple[int, int, DeliveryProperties]:
+    start, end = _find(header, _DELIVERY_CODE)
+    found = start, end, _decode_delivery(header[start:end]) if end else NO_DELIVERY_PROPERTIES
+    if len(header) <= _CACHED_SIZE_LIMIT:
+        if len(_headers) >= _CACHE_LIMIT:
+            _headers.clear()
+        _headers[header] = found
+    return found
+
+
 def _decode_delivery(raw: bytes) -> DeliveryProperties:
+    known = _delivery_cache.get(raw)
+    if known is not None:
+        return known
     struct, _ = decode_struct32(raw, 0)
     assert isinstance(struct, DeliveryProperties)
     if len(raw) <= _CACHED_SIZE_LIMIT:

@@ -45,7 +45,7 @@ from .promotion import (
     Refused,
     must_step_down,
 )
-from .records import Record, ReplicationError, pack_index, pack_map
+from .records import Record, ReplicationError, pack_entry_head, pack_index, pack_map
 from .reign import check_alone, promote, reign
 from .service import PeerService
 
@@ -487,8 +487,8 @@ class Cluster:
             follower.flush()
             follower.catch_up(difference(self.broker, self.log, values["inventory"]))
         else:
-            for entry in suffix:
-                follower.push_entry(*entry)
+            for index, epoch, data in suffix:
+                follower.push_entry(epoch, pack_entry_head(index, len(data)), data)
             follower.push(pack_index(Record.CONFIRMED, self.log.confirmed))
         self.log.followers[follower.broker_id] = follower
         if suffix is None or follower.asynchronous:

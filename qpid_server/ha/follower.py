@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from .epoch import Epoch
-from .records import Record, pack_entry_head, pack_map
+from .records import Record, pack_map
 
 CHUNK = 1 << 18
 """Bytes of a difference that are sent at a time: other work of the broker comes between."""
@@ -59,12 +59,12 @@ class Follower:
         """Append records to the batch that `flush` sends."""
         self._batch.extend(records)
 
-    def push_entry(self, index: int, epoch: Epoch, data: bytes) -> None:
-        """Append a log entry, preceded by its epoch where that is another than the last entry's."""
+    def push_entry(self, epoch: Epoch, head: bytes, data: bytes) -> None:
+        """Append a log entry behind its `pack_entry_head`, and behind its epoch where that is not the last entry's."""
         if epoch != self._epoch:
             self._epoch = epoch
             self._batch.append(pack_map(Record.EPOCH, {"counter": epoch.counter, "broker": epoch.broker}))
-        self._batch += (pack_entry_head(index, len(data)), data)
+        self._batch += (head, data)
 
     @property
     def behind(self) -> bool:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..dtx import DtxPrepared
 from ..effects import (
@@ -34,14 +34,14 @@ from ..effects import (
     QueueUsed,
     SessionEnded,
 )
-from ..journal import Effect, Entry, Journal
+from ..journal import Effect, Entry, Journal, Mark
 from ..queue import Queue, QueueEntry, Replicate
 from ..timers import Timer
 from .entries import MarkEffect, decode_entry, encode_entry
 from .epoch import START, Epoch, Position
 from .follower import Follower
 from .messages import Wall
-from .records import MALFORMED, Record, ReplicationError, pack_index, pack_record
+from .records import MALFORMED, Record, ReplicationError, pack_entry_head, pack_index, pack_record
 from .transfers import decode_transfer, encode_transfer
 
 if TYPE_CHECKING:
@@ -60,11 +60,11 @@ _CONTENT = frozenset((Enqueue, Dequeue, Passed, SessionEnded, QueueUsed, DtxPrep
 
 
 class _Waiting:
-    """An entry that is not confirmed yet, and whom to tell when it is."""
+    """An entry, or the one effect of one, that is not confirmed yet, and whom to tell when it is."""
 
     __slots__ = ("callback", "entry", "index")
 
-    def __init__(self, index: int, entry: Entry, callback: Callable[[Entry], None] | None) -> None:
+    def __init__(self, index: int, entry: Entry | Effect, callback: Callable[[Any], None] | None) -> None:
         self.index = index
         self.entry = entry
         self.callback = callback
@@ -119,6 +119,9 @@ class Log(Journal):
 
         What backups do not hold is confirmed at once; the rest once it is safe.
         """
+        if len(entry.effects) == 1 and type(entry.effects[0]) is Enqueue and entry.effects[0].replicated:
+            self._commit_transfer(entry.effects[0], entry, on_confirmed)
+            return
         effects = [effect for effect in entry.effects if effect.replicated]
         if not effects and not (entry.decisive and self.primary):
             super().commit(entry, on_confirmed)
@@ -130,18 +133,24 @@ class Log(Journal):
                 contents += 1
                 if kind is Enqueue:
                     self._identify(effect)  # type: ignore[arg-type]
-        mark, timeout = entry.mark, 0
-        if mark is not None:
-            timeout = self.broker.session_records.timeouts.get(mark[:2], 0)
-        if len(effects) == 1 and type(effects[0]) is Enqueue:
-            data = encode_transfer(effects[0], mark, timeout, self.wall)
-        else:
-            data = encode_entry(effects, mark, timeout, self.wall)
-        self._append(data, entry, on_confirmed, not contents and mark is None)
+        data = encode_entry(effects, entry.mark, self._timeout(entry.mark), self.wall)
+        self._append(data, entry, on_confirmed, not contents and entry.mark is None)
         if contents < len(effects):
             self._configured = self.last.index
         if not self._awaited:
             self._advance()
+
+    def _commit_transfer(self, effect: Enqueue, entry: Entry, on_confirmed: Callable[[Entry], None] | None) -> None:
+        """The same for the most frequent kind of entry."""
+        self._identify(effect)
+        data = encode_transfer(effect, entry.mark, self._timeout(entry.mark), self.wall)
+        self._append(data, entry, on_confirmed, False)
+        if not self._awaited:
+            self._advance()
+
+    def _timeout(self, mark: Mark | None) -> int:
+        """The time-out of the session that a mark is of, in seconds."""
+        return 0 if mark is None else self.broker.session_records.timeouts.get(mark[:2], 0)
 
     def admits(self, effects: Sequence[Effect]) -> bool:
         """Replicated state is changed on the primary only."""
@@ -169,8 +178,9 @@ class Log(Journal):
         self._waiting.append(waiting)
         if configuration and self._holds:
             self._configuration.append(waiting)
+        head = pack_entry_head(index, len(data))
         for follower in self.followers.values():
-            follower.push_entry(index, epoch, data)
+            follower.push_entry(epoch, head, data)
 
     def when_confirmed(self, callback: Callable[[], None]) -> None:
         """Call back once everything that is in the log now is confirmed; a backup, which cannot know, does not wait."""
@@ -376,37 +386,42 @@ class Log(Journal):
         """
         if not self.whole or index != self.last.index + 1 or epoch < self.last.epoch:
             raise ReplicationError(f"entry ({epoch}, {index}) cannot follow {self.last}")
-        effects: list[Effect] = []
         self.whole = False
         try:
             transfer = decode_transfer(data, self.broker, self.wall)
             if transfer is not None:
-                enqueue, mark = transfer
-                enqueue.apply(self.broker)
-                effects.append(enqueue)
-                if mark is not None:
-                    self._mark(mark)
+                done: Entry | Effect | None
+                done, session, command_id, timeout = transfer
+                done.apply(self.broker)
+                if session is not None:
+                    self._mark(session, command_id, timeout)
             else:
-                for effect in decode_entry(data, self.broker, self.wall):
-                    if isinstance(effect, MarkEffect):
-                        self._mark(effect)
-                    else:
-                        self._apply(effect)
-                        effects.append(effect)
+                done = self._follow_any(index, data)
         except MALFORMED as error:
             raise ReplicationError(f"entry ({epoch}, {index}) cannot be applied ({error!r})") from error
         self.whole = True
         self.last = Position(epoch, index)
+        self._retain(index, epoch, data)
+        if done is not None:
+            self._waiting.append(_Waiting(index, done, None))
+
+    def _follow_any(self, index: int, data: bytes) -> Entry | None:
+        """Apply an entry of any kind. Returns what is to be confirmed, if anything is."""
+        effects: list[Effect] = []
+        for effect in decode_entry(data, self.broker, self.wall):
+            if isinstance(effect, MarkEffect):
+                self._mark(effect.mark[:2], effect.mark[2], effect.timeout)
+            else:
+                self._apply(effect)
+                effects.append(effect)
         if not _CONTENT.issuperset(map(type, effects)):
             self._configured = index
-        self._retain(index, epoch, data)
-        if effects:
-            self._waiting.append(_Waiting(index, Entry(effects), None))
+        return Entry(effects) if effects else None
 
-    def _mark(self, mark: MarkEffect) -> None:
+    def _mark(self, session: tuple[str, bytes], command_id: int, timeout: int) -> None:
         records = self.broker.session_records
-        records.mark(*mark.mark)
-        records.timeouts[mark.mark[:2]] = mark.timeout
+        records.mark(*session, command_id)
+        records.timeouts[session] = timeout
 
     def _apply(self, effect: Effect) -> None:
         broker = self.broker

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..effects import Enqueue
 from ..journal import Mark
 from ..message import Message
-from .entries import FRESH, MarkEffect, Op, write_mark
+from .entries import FRESH, Op, write_mark
 from .messages import Wall
 from .packing import NO_PAYLOAD, U32, Reader, Writer, text_of
 
@@ -25,6 +25,7 @@ _PLACED = struct.Struct("!QIHQq")
 """A position, FRESH, and what begins a packed message: the number of its epoch, its own, and its expiry."""
 _COMMAND = struct.Struct("!QI")
 """What ends a mark: the command's id and the session's time-out."""
+_unpack_size = U32.unpack_from
 _NO_OCTETS = U32.pack(NO_PAYLOAD)
 _NO_EPOCHS = 2  # octets of an empty table of epochs
 
@@ -37,9 +38,14 @@ def encode_transfer(effect: Enqueue, mark: Mark | None, timeout: int, wall: Wall
     header, body = message.header, message.body
     return b"".join(
         (
-            _head(epoch),
-            _text(effect.queue.name),
-            _PLACED.pack(effect.entry.position, FRESH, 0, number, wall.milliseconds(message.expires)),
+            _front(epoch, effect.queue.name),
+            _PLACED.pack(
+                effect.entry.position,
+                FRESH,
+                0,
+                number,
+                0 if message.expires is None else wall.milliseconds(message.expires),
+            ),
             _text(message.destination),
             _NO_OCTETS if header is None else U32.pack(len(header)),
             header or b"",
@@ -50,12 +56,14 @@ def encode_transfer(effect: Enqueue, mark: Mark | None, timeout: int, wall: Wall
     )
 
 
-def decode_transfer(data: bytes, broker: Broker, wall: Wall) -> tuple[Enqueue, MarkEffect | None] | None:
+def decode_transfer(
+    data: bytes, broker: Broker, wall: Wall
+) -> tuple[Enqueue, tuple[str, bytes] | None, int, int] | None:
     """Take apart an entry that puts one message on one queue.
 
     Returns:
-        The effect and the mark, to be applied by the caller. None for another entry, and for one that had better be
-        looked at closely.
+        The effect, and whose session's mark is to move, to which command, and the session's time-out: to be applied by
+        the caller. None for another entry, and for one that had better be looked at closely.
 
     Raises:
         ReplicationError, LookupError, ValueError, struct.error: it is cut short.
@@ -63,9 +71,9 @@ def decode_transfer(data: bytes, broker: Broker, wall: Wall) -> tuple[Enqueue, M
     if data[:2] != b"\0\1":
         return None
     at = 9 + (data[6] << 8) + data[7]
-    epoch = _epoch(data[:at])
     end = at + 2 + (data[at] << 8) + data[at + 1]
-    queue = broker.queues.get(text_of(data[at + 2 : end]))
+    epoch, name = _epoch_and_queue(data[:end], at)
+    queue = broker.queues.get(name)
     if epoch is None or queue is None:
         return None
     position, reference, epoch_number, number, milliseconds = _PLACED.unpack_from(data, end)
@@ -74,10 +82,20 @@ def decode_transfer(data: bytes, broker: Broker, wall: Wall) -> tuple[Enqueue, M
         return None
     at = end + _PLACED.size
     end = at + 2 + (data[at] << 8) + data[at + 1]
-    destination = text_of(data[at + 2 : end])
-    header, end = _octets(data, end)
-    body, end = _octets(data, end)
-    mark = None
+    destination = text_of(data[at + 2 : end]) if end > at + 2 else ""
+    # Octets as `Writer.blob` packs them, twice.
+    (size,) = _unpack_size(data, end)
+    end += U32.size
+    header = body = None
+    if size != NO_PAYLOAD:
+        header = data[end : end + size]
+        end += size
+    (size,) = _unpack_size(data, end)
+    end += U32.size
+    if size != NO_PAYLOAD:
+        body = data[end : end + size]
+        end += size
+    session, command_id, timeout = None, 0, 0
     if end < len(data):
         if data[end] != Op.MARK:
             return None
@@ -85,19 +103,11 @@ def decode_transfer(data: bytes, broker: Broker, wall: Wall) -> tuple[Enqueue, M
         if session is None:
             return None
         command_id, timeout = _COMMAND.unpack_from(data, len(data) - _COMMAND.size)
-        mark = MarkEffect((*session, command_id), timeout)
     elif end > len(data):
         return None
     message = Message(destination, header, body, identity)
     message.expires = wall.expires(milliseconds)
-    return Enqueue(queue, message, position), mark
-
-
-def _octets(data: bytes, at: int) -> tuple[bytes | None, int]:
-    """What `Writer.blob` packed, and where that ends."""
-    (size,) = U32.unpack_from(data, at)
-    at += U32.size
-    return (None, at) if size == NO_PAYLOAD else (data[at : at + size], at + size)
+    return Enqueue(queue, message, position), session, command_id, timeout
 
 
 # Epochs, names and sessions are few, and come with every message.
@@ -110,6 +120,11 @@ def _text(text: str) -> bytes:
     return writer.done()[_NO_EPOCHS:]
 
 
+@lru_cache(maxsize=1024)
+def _front(epoch: tuple[int, str], queue: str) -> bytes:
+    return _head(epoch) + _text(queue)
+
+
 @lru_cache(maxsize=16)
 def _head(epoch: tuple[int, str]) -> bytes:
     """How such an entry begins: the table of its one epoch, and the op."""
@@ -119,11 +134,11 @@ def _head(epoch: tuple[int, str]) -> bytes:
     return writer.done()
 
 
-@lru_cache(maxsize=16)
-def _epoch(head: bytes) -> tuple[int, str] | None:
-    """The epoch of a `_head`, None where it is none."""
-    reader = Reader(head)
-    return reader.epochs[0] if _head(reader.epochs[0]) == head else None
+@lru_cache(maxsize=1024)
+def _epoch_and_queue(data: bytes, at: int) -> tuple[tuple[int, str] | None, str]:
+    """The epoch of the `_head` that ends at `at`, None where it is none, and the name of the queue behind it."""
+    epoch = Reader(data[:at]).epochs[0]
+    return epoch if _head(epoch) == data[:at] else None, text_of(data[at + 2 :])
 
 
 @lru_cache(maxsize=1024)
