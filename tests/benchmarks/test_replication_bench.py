@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from qpid_messaging import Connection, Message
 from tests.integration.cluster import BrokerProcess, ClusterOfProcesses, wait_until
 
 SENDS = 60_000
+ROUNDS = 5
 SIZE = 256
 LEAST_RATIO = 0.35
 """Pipelined sends a second, replicated to two backups, against the same broker alone."""
@@ -68,7 +70,7 @@ def test_replication_throughput(benchmark: Any, cluster: ClusterOfProcesses) -> 
     def run(figures: dict[str, Any]) -> None:
         connection = cluster.connect()
         ratios = []
-        for at in range(3):
+        for at in range(ROUNDS):
             alone = send(connection, f"alone-{at}; {ALONE}", SENDS)
             before = [cpu(member) for member in cluster.members]
             replicated = send(connection, f"replicated-{at}; {REPLICATED}", SENDS)
@@ -77,7 +79,7 @@ def test_replication_throughput(benchmark: Any, cluster: ClusterOfProcesses) -> 
             figures["messages a second alone"], figures["replicated"] = alone, replicated
             figures["CPU us a message of the primary"], figures["of a backup"] = spent[0], max(spent[1:])
         connection.close()
-        figures["ratio"] = sorted(ratios)[1]
+        figures["ratio"] = median(ratios)
 
     assert measured(benchmark, run)["ratio"] >= LEAST_RATIO
 
