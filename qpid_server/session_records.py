@@ -23,7 +23,10 @@ class SessionRecords:
 
     def mark(self, user: str, name: bytes, command_id: int) -> None:
         """The effect of that command is held."""
-        key = (user, name)
+        self.advance((user, name), command_id)
+
+    def advance(self, key: Key, command_id: int) -> None:
+        """The same, for who has both as one."""
         if command_id > self._last.get(key, -1):
             self._last[key] = command_id
 

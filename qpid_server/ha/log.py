@@ -420,7 +420,7 @@ class Log(Journal):
 
     def _mark(self, session: tuple[str, bytes], command_id: int, timeout: int) -> None:
         records = self.broker.session_records
-        records.mark(*session, command_id)
+        records.advance(session, command_id)
         records.timeouts[session] = timeout
 
     def _apply(self, effect: Effect) -> None:
@@ -435,8 +435,12 @@ class Log(Journal):
     def confirm(self, index: int) -> None:
         """The primary says that everything up to `index` is safe."""
         self.confirmed = max(self.confirmed, min(index, self.last.index))
-        while self._waiting and self._waiting[0].index <= self.confirmed:
-            self._settle(self._waiting.popleft())
+        waiting, broker = self._waiting, self.broker
+        while waiting and waiting[0].index <= self.confirmed:
+            first = waiting.popleft()
+            first.entry.confirmed(broker)
+            if first.callback is not None:
+                first.callback(first.entry)
 
     def reset(self, last: Position, confirmed: int, unconfirmed: list[QueueEntry]) -> None:
         """A difference was applied: this is where the log stands now.

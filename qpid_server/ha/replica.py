@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from .log import Log
 
 
+_ENTRY = int(Record.ENTRY)
+
+
 class Refusal(Exception):
     """The broker that was asked to be followed says no; the text says why."""
 
@@ -112,7 +115,11 @@ class Replica:
         try:
             for kind, payload in unpack_records(batch):
                 if self._kept is None:
-                    self._take(kind, payload)
+                    if kind == _ENTRY and self._reign is not None:  # as nearly all are
+                        index, entry = unpack_entry(payload)
+                        self._log.follow(index, self._epoch, entry)
+                    else:
+                        self._take(kind, payload)
                 else:
                     self._kept.append((kind, payload))
                     self._complete = self._complete or kind == Record.CAUGHT_UP
@@ -153,7 +160,7 @@ class Replica:
     def _take(self, kind: int, payload: bytes) -> None:
         if self._reign is None and kind not in (Record.JOINED, Record.REFUSED):
             raise ReplicationError(f"record {kind} comes before the primary took this broker in")
-        if kind == Record.ENTRY:
+        if kind == _ENTRY:
             index, entry = unpack_entry(payload)
             self._log.follow(index, self._epoch, entry)
         elif kind == Record.CONFIRMED:
